@@ -1,0 +1,35 @@
+"""Representation dispersion of language models (arXiv 2506.24106), as an lm-evaluation-harness plugin.
+
+Most users never import this package: after ``pip install``, ``lm_eval --tasks dispersion_wiki`` finds the
+tasks. The names below are for people who do not run lm_eval. They are loaded on first use, because every
+Python start-up of the environment passes through this file (see ``_discovery``).
+"""
+
+from lm_eval_dispersion._version import __version__
+
+TYPE_CHECKING = False  # type checkers know this name; importing `typing` would cost every Python start-up 3 ms
+if TYPE_CHECKING:
+    from lm_eval_dispersion.geometry import Pairs, Within, dispersion
+    from lm_eval_dispersion.harness import DispersionTask
+    from lm_eval_dispersion.measure import measure
+
+_HOME = {
+    "dispersion": "lm_eval_dispersion.geometry",
+    "Pairs": "lm_eval_dispersion.geometry",
+    "Within": "lm_eval_dispersion.geometry",
+    "measure": "lm_eval_dispersion.measure",
+    "DispersionTask": "lm_eval_dispersion.harness",
+}
+
+__all__ = ["DispersionTask", "Pairs", "Within", "__version__", "dispersion", "measure"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        from importlib import import_module
+
+        value: object = getattr(import_module(_HOME[name]), name)
+        # Bound here because importing the submodule ``measure`` binds the module under the same name.
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

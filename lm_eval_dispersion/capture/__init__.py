@@ -1,0 +1,47 @@
+"""Hidden states reduced where they are, one engine a file, behind the small protocol of ``_protocol``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lm_eval_dispersion.capture._protocol import (
+    MIN_VECTORS,
+    WINDOW,
+    AttributionError,
+    Capture,
+    Reduced,
+    Unsupported,
+    Window,
+)
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+__all__ = [
+    "MIN_VECTORS",
+    "WINDOW",
+    "AttributionError",
+    "Capture",
+    "Reduced",
+    "Unsupported",
+    "Window",
+    "capture_for",
+]
+
+
+def capture_for(lm: LM) -> Capture:
+    """The capture of the engine behind an lm_eval model.
+
+    Raises:
+        Unsupported: where the model's hidden states are out of reach, with one line that says why.
+    """
+    from lm_eval.models.huggingface import HFLM
+
+    if isinstance(lm, HFLM):
+        from lm_eval_dispersion.capture._hf import HFCapture
+
+        return HFCapture(lm)
+    raise Unsupported(
+        f"{type(lm).__name__} gives no hidden states, which dispersion is measured on; "
+        "run the same tasks with --model hf"
+    )

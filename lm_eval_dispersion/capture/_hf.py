@@ -1,0 +1,273 @@
+"""Capture on lm_eval's ``HFLM`` and its subclasses, during their own request methods.
+
+lm_eval sorts, groups, pads and truncates requests before a forward pass, and says nowhere which row of a
+batch serves which request. So the methods it calls on itself on the way are listened to (on this one object,
+for the length of one call): ``_loglikelihood_tokens`` and ``tok_batch_encode`` know requests and tokens, and
+``_model_call`` and ``_model_generate`` see the rows. A row is matched with a request by its tokens. A request
+that no row served is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lm_eval_dispersion.capture._describe import describe
+from lm_eval_dispersion.capture._layers import LayerTap
+from lm_eval_dispersion.capture._protocol import (
+    MIN_VECTORS,
+    WINDOW,
+    AttributionError,
+    OnPrompt,
+    OnWindow,
+    Reduced,
+    Window,
+)
+from lm_eval_dispersion.capture._reduce import Reduction, Span
+
+if TYPE_CHECKING:
+    import torch
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+# What the rows of one `_loglikelihood_tokens` call are waited for: by their tokens, (request, span) pairs.
+Awaited = dict[bytes, list[tuple[int, Span]]]
+
+
+def _key(tokens: np.ndarray[Any, Any]) -> bytes:
+    """Names an input by its tokens, without the zeros lm_eval pads rows with on the right.
+
+    Inputs that differ in trailing zeros alone share a name. That is no guess: a causal model's states at
+    the positions they share are the same.
+    """
+    nonzero = np.flatnonzero(tokens)
+    end = nonzero[-1] + 1 if len(nonzero) else 0
+    return blake2b(tokens[:end].astype(np.int64).tobytes(), digest_size=16).digest()
+
+
+class HFCapture:
+    """See ``Capture``; ``lm`` is the object ``lm_eval --model hf`` built."""
+
+    def __init__(self, lm: HFLM) -> None:
+        self._lm = lm
+        self._tap = LayerTap(lm.model)
+        special = (lm.eot_token_id, lm.tokenizer.bos_token_id, lm.tokenizer.eos_token_id)
+        self._prefixes = {token for token in special if token is not None}
+
+    @property
+    def window(self) -> int:
+        """See ``Capture``."""
+        return min(WINDOW, int(self._lm.max_length))
+
+    def describe(self) -> dict[str, Any]:
+        """See ``Capture``."""
+        return describe(self._lm)
+
+    def loglikelihood(
+        self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt
+    ) -> list[tuple[float, bool]]:
+        """See ``Capture``; the prompt is the context, whatever continuation the row carries."""
+        limit = self._lm.max_length
+
+        def prompt_span(context: list[int], continuation: list[int]) -> tuple[list[int], Span]:
+            tokens = (context + continuation)[-(limit + 1) :][:-1]
+            cut = len(context) + len(continuation) - 1 - len(tokens)
+            stop = max(0, len(tokens) - (len(continuation) - 1))
+            start = 0 if cut else self._prefix_length(context)
+            return tokens, Span(-1, min(start, stop), stop, truncated=cut > 0)
+
+        def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            awaited: Awaited = {}
+            for index in sorted(prompts):
+                tokens, span = prompt_span(*requests[index][1:])
+                if span.stop > span.start:
+                    awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
+            with self._rows_matched(awaited, totals=False, on_reduced=on_prompt):
+                return inner(requests, *args, **kwargs)
+
+        with self._tap.attached(), _listening(self._lm, _loglikelihood_tokens=score):
+            return list(self._lm.loglikelihood(requests))
+
+    def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
+        """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
+        window = self.window
+        # (request, is its first window), in lm_eval's order; what follows it is data-parallel padding.
+        windows: list[tuple[int, bool]] = []
+        documents = done = 0
+
+        def encode(inner: Callable[..., list[int]], *args: Any, **kwargs: Any) -> list[int]:
+            nonlocal documents
+            tokens = inner(*args, **kwargs)
+            windows.extend((documents, k == 0) for k in range(-(-len(tokens) // window)))
+            documents += 1
+            return tokens
+
+        def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+            nonlocal done
+            here = windows[done : done + len(requests)]
+            done += len(here)
+            awaited: Awaited = {}
+            lengths = []
+            for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=False)):
+                tokens = (context + continuation)[:-1]
+                start = 1 + self._prefix_length(tokens[1:]) if first else len(context) - 1
+                lengths.append(max(0, len(tokens) - start))
+                if lengths[-1] >= MIN_VECTORS:
+                    span = Span(-1, start, len(tokens))
+                    awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
+            reduced: dict[int, Reduced] = {}
+            with self._rows_matched(awaited, totals=True, on_reduced=reduced.__setitem__):
+                answers = inner(requests, *args, **kwargs)
+            for index, (request, _) in enumerate(here):
+                tokens_scored = len(requests[index][2])
+                found = reduced.get(index)
+                on_window(request, Window(answers[index][0], tokens_scored, lengths[index], found))
+            return answers
+
+        stock_limit = self._lm._max_length
+        self._lm._max_length = window
+        try:
+            with self._tap.attached(), _listening(self._lm, tok_encode=encode, _loglikelihood_tokens=score):
+                answers = list(self._lm.loglikelihood_rolling(requests))
+        finally:
+            self._lm._max_length = stock_limit
+        if documents != len(requests) or done != len(windows):
+            raise AttributionError(f"{done} of {len(windows)} windows of {documents} documents were scored")
+        return answers
+
+    def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
+        """See ``Capture``; requests of one context share its reduction."""
+        awaited: dict[str, list[int]] = {}
+        for index in sorted(prompts):
+            awaited.setdefault(requests[index].args[0], []).append(index)
+        texts: list[str] = []
+        uncut: list[int] = []
+
+        def encode(inner: Callable[..., Any], strings: list[str], *args: Any, **kwargs: Any) -> Any:
+            nonlocal texts, uncut
+            ids, mask = inner(strings, *args, **kwargs)
+            texts, uncut = list(strings), mask.sum(1).tolist()
+            if kwargs.get("truncation") or ids.shape[1] == kwargs.get("left_truncate_len"):
+                # Only here can a prompt have been cut; its whole length is one more tokenization away.
+                whole = kwargs | {"left_truncate_len": None, "truncation": False}
+                uncut = inner(strings, *args, **whole)[1].sum(1).tolist()
+            return ids, mask
+
+        def generate(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            ids, mask = kwargs["context"].cpu().numpy(), kwargs["attention_mask"].cpu().numpy()
+            spans = []
+            for row, text in enumerate(texts):
+                if text in awaited and text not in (texts[s.row] for s in spans):
+                    begin, length = int(mask[row].argmax()), int(mask[row].sum())
+                    cut = uncut[row] > length
+                    skip = 0 if cut else self._prefix_length(ids[row, begin:].tolist())
+                    if skip < length:
+                        spans.append(Span(row, begin + skip, begin + length, truncated=cut))
+                    else:
+                        awaited.pop(text)
+            answers, reduced = self._reduced(spans, ids.shape, False, lambda: inner(*args, **kwargs))
+            for span, result in reduced:
+                for index in awaited.pop(texts[span.row]):
+                    on_prompt(index, result)
+            return answers
+
+        with (
+            self._tap.attached(),
+            self._without_batch_size_probes(),
+            _listening(self._lm, tok_batch_encode=encode, _model_generate=generate),
+        ):
+            answers = list(self._lm.generate_until(requests))
+        _require_all(awaited)
+        return answers
+
+    def _prefix_length(self, tokens: list[int]) -> int:
+        """How many BOS/EOT tokens lead: the one lm_eval prepends and the one a tokenizer adds by itself."""
+        return next((i for i, token in enumerate(tokens) if token not in self._prefixes), len(tokens))
+
+    @contextmanager
+    def _rows_matched(
+        self, awaited: Awaited, totals: bool, on_reduced: Callable[[int, Reduced], None]
+    ) -> Iterator[None]:
+        """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
+
+        def call(inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            spans: list[Span] = []
+            owners: list[int] = []
+            for row, tokens in enumerate(inputs.cpu().numpy()):
+                key = _key(tokens)
+                for index, span in awaited.pop(key, ()):
+                    if span.stop <= len(tokens):
+                        spans.append(Span(row, span.start, span.stop, span.truncated))
+                        owners.append(index)
+                    else:  # this one's own trailing zeros do not fit: a longer row is still to come
+                        awaited.setdefault(key, []).append((index, span))
+            answer, reduced = self._reduced(
+                spans, tuple(inputs.shape), totals, lambda: inner(inputs, *args, **kwargs)
+            )
+            for index, (_, result) in zip(owners, reduced, strict=True):
+                on_reduced(index, result)
+            return answer
+
+        with self._without_batch_size_probes(), _listening(self._lm, _model_call=call):
+            yield
+        _require_all(awaited)
+
+    def _reduced(
+        self, spans: list[Span], shape: tuple[int, ...], totals: bool, run: Callable[[], Any]
+    ) -> tuple[Any, list[tuple[Span, Reduced]]]:
+        """Runs a forward pass (the first of a generation) and reduces its spans."""
+        if self._probing or not spans:
+            return run(), []
+        reduction = Reduction(spans, shape[0], shape[1], totals)
+        with self._tap.listening(reduction.add):
+            answer = run()
+        return answer, reduction.finish()
+
+    _probing = False
+
+    @contextmanager
+    def _without_batch_size_probes(self) -> Iterator[None]:
+        """``batch_size=auto`` tries batches of made-up tokens: no request's rows, and not to be reduced."""
+
+        def probe(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._probing = True
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                self._probing = False
+
+        with _listening(self._lm, _detect_batch_size=probe):
+            yield
+
+
+def _require_all(awaited: dict[Any, Any]) -> None:
+    if awaited:
+        raise AttributionError(
+            f"{len(awaited)} inputs were never seen in a forward pass: nothing is recorded rather than guessed "
+            "(does this model class override lm_eval's batching?)"
+        )
+
+
+@contextmanager
+def _listening(lm: HFLM, **listeners: Callable[..., Any]) -> Iterator[None]:
+    """Calls ``listener(method, *args)`` in place of ``lm.method(*args)``, on this object and in this block."""
+    inner = {name: getattr(lm, name) for name in listeners}
+    shadowed = {name: vars(lm)[name] for name in listeners if name in vars(lm)}
+
+    def bound(name: str) -> Callable[..., Any]:
+        return lambda *args, **kwargs: listeners[name](inner[name], *args, **kwargs)
+
+    for name in listeners:
+        setattr(lm, name, bound(name))
+    try:
+        yield
+    finally:
+        for name in listeners:
+            if name in shadowed:
+                setattr(lm, name, shadowed[name])
+            else:
+                delattr(lm, name)

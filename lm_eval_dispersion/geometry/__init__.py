@@ -1,0 +1,18 @@
+"""Pure mathematics of representation dispersion: tensors in, numbers out; no files, no models, no lm_eval."""
+
+from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, unit_sums
+from lm_eval_dispersion.geometry._correlation import Correlation, correlate
+from lm_eval_dispersion.geometry._pairs import GROUPS, Pairs
+from lm_eval_dispersion.geometry._within import Within
+
+__all__ = [
+    "GROUPS",
+    "Correlation",
+    "Pairs",
+    "UnitSums",
+    "Within",
+    "closed_form",
+    "correlate",
+    "dispersion",
+    "unit_sums",
+]

@@ -1,0 +1,12 @@
+"""The lm_eval face: the ``class:`` of our YAML tasks and the request types they ask a model for.
+
+Importing this package (which lm_eval does when it loads one of our tasks, and not before) is what attaches
+the request types to ``lm_eval.api.model.LM``.
+"""
+
+from lm_eval_dispersion.harness import _upstream
+from lm_eval_dispersion.harness._task import DispersionTask
+
+_upstream.attach()
+
+__all__ = ["DispersionTask"]

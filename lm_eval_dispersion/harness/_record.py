@@ -1,0 +1,90 @@
+"""The record under ``configs[TASK]["metadata"]["dispersion"]``; its schema is ``schema/record.schema.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lm_eval_dispersion.capture import MIN_VECTORS, WINDOW
+from lm_eval_dispersion.harness._summary import Floats, Summary, number
+
+# Raised when a number would come out differently for the same model and text.
+DEFINITION_VERSION = 1
+
+
+def record(
+    summary: Summary, *, task: str, base_task: str | None, options: dict[str, Any] | None, plugin_version: str
+) -> dict[str, Any]:
+    """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
+    recording, prompts = summary.recording, summary.prompts
+    options = options or {}
+    described = dict(recording.described)
+    window = described.pop("window")
+    within, correlation = summary.within, summary.correlation
+    return {
+        "definition": {
+            "version": DEFINITION_VERSION,
+            "kind": "prompts" if prompts else "corpus",
+            "headline": "within, last hidden state",
+            "window_rule": None if prompts else f"lm_eval rolling, min({WINDOW}, model limit)",
+            "min_vectors": 2 if prompts else MIN_VECTORS,
+        },
+        "plugin_version": plugin_version,
+        "task": task,
+        "base_task": base_task,
+        "corpus": {
+            "name": str(options.get("name") or base_task or task),
+            "hash": f"{recording.text_hash:064x}",
+            # Where the user's text lies is nobody's business; what was taken from it is.
+            "selection": {key: options[key] for key in ("field", "max_documents", "seed") if key in options},
+        },
+        "window": None if prompts else window,
+        **described,
+        "counts": _counts(summary),
+        "layers": list(range(recording.layers)),
+        "within": {"mean": _list(within.mean), "stderr": _list(within.stderr), "n": within.segments.tolist()},
+        "across": _pairs(summary.across, recording.across.count),
+        "all_pairs": _pairs(summary.all_pairs, recording.all_pairs.count),
+        "correlation": correlation
+        and {
+            "pearson": _list(correlation.pearson),
+            "pearson_stderr": _list(correlation.pearson_stderr),
+            "spearman": _list(correlation.spearman),
+            "spearman_stderr": _list(correlation.spearman_stderr),
+            "n": correlation.segments.tolist(),
+        },
+    }
+
+
+def _counts(summary: Summary) -> dict[str, int]:
+    recording = summary.recording
+    segments = [s for of_document in recording.segments.values() for s in of_document]
+    measured = [s for s in segments if s.dispersion is not None]
+    counts = {
+        "documents": len(recording.documents),
+        "segments": len(measured),
+        "vectors": sum(s.vectors for s in measured),
+        "zero_vectors": sum(s.zero for s in measured),
+        "nonfinite_vectors": sum(s.nonfinite for s in measured),
+        "cached_answers": recording.counts["cached_answers"],
+    }
+    if summary.prompts:
+        return counts | {
+            "truncated_prompts": sum(s.truncated for s in measured),
+            "prompts_without_vectors": recording.counts["prompts"] - len(segments),
+            "requests_without_context": recording.counts["requests_without_context"],
+        }
+    return counts | {
+        "short_windows": len(segments) - len(measured),
+        "tokens": sum(s.tokens or 0 for s in segments),
+    }
+
+
+def _pairs(found: tuple[Floats, Floats] | None, count: Iterable[int]) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"dispersion": _list(found[0]), "stderr": _list(found[1]), "n": [int(c) for c in count]}
+
+
+def _list(values: Floats) -> list[float | None]:
+    return [number(v) for v in values]

@@ -1,0 +1,125 @@
+"""What one task has measured so far: scalars by segment, and the sums for D across segments. Mergeable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lm_eval_dispersion.capture import Reduced, Window
+from lm_eval_dispersion.geometry import Correlation, Pairs, Within, correlate
+
+_HASH_SPACE = 2**256
+
+
+@dataclass
+class Segment:
+    """The scalars of one window or prompt: all that is kept of it, and all that a response cache may hold."""
+
+    vectors: int
+    dispersion: NDArray[np.float32] | None
+    """[layers]; None where the segment has no D (too short, or nothing but a prefix)."""
+    zero: int = 0
+    """Vectors of zero norm, in the layer that has most of them."""
+    nonfinite: int = 0
+    """Non-finite vectors, in the layer that has most of them."""
+    truncated: bool = False
+    loglikelihood: float | None = None
+    tokens: int | None = None
+
+    @classmethod
+    def of(cls, reduced: Reduced) -> Segment:
+        """Drops the vectors of a prompt's reduction."""
+        return cls(
+            vectors=reduced.vectors,
+            dispersion=reduced.dispersion.astype(np.float32),
+            zero=int(reduced.zero.max(initial=0)),
+            nonfinite=int(reduced.nonfinite.max(initial=0)),
+            truncated=reduced.truncated,
+        )
+
+    @classmethod
+    def of_window(cls, window: Window) -> Segment:
+        """Drops the vectors of a window's reduction."""
+        segment = cls(window.vectors, None) if window.reduced is None else cls.of(window.reduced)
+        segment.loglikelihood, segment.tokens = window.loglikelihood, window.tokens
+        return segment
+
+
+@dataclass
+class Recording:
+    """One task's measurements in one process."""
+
+    segments: dict[int, list[Segment]] = field(default_factory=dict)
+    """By document number, in the order of the text."""
+    documents: set[int] = field(default_factory=set)
+    """Every document seen, also those without a segment."""
+    across: Pairs = field(default_factory=Pairs)
+    """One vector a segment or prompt."""
+    all_pairs: Pairs = field(default_factory=Pairs)
+    """All vectors of all windows; empty for a labelled task."""
+    counts: Counter[str] = field(default_factory=Counter)
+    text_hash: int = 0
+    """Sum over texts of their SHA-256, modulo 2^256: the same in whatever order or process they come."""
+    described: dict[str, Any] = field(default_factory=dict)
+    """The capture's ``describe()`` and ``window``."""
+
+    def add_text(self, text: str) -> None:
+        """Notes a document's text, or a prompt, as it is handed to the model."""
+        digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        self.text_hash = (self.text_hash + int.from_bytes(digest, "big")) % _HASH_SPACE
+
+    def add_segment(self, document: int, segment: Segment, reduced: Reduced | None) -> None:
+        """Adds a segment with its vectors; ``reduced`` is None where there are none (short, or from a cache)."""
+        self.segments.setdefault(document, []).append(segment)
+        if reduced is not None:
+            self.across.add(document, reduced.last, reduced.last_count)
+            if reduced.total is not None:
+                valid = reduced.vectors - reduced.zero - reduced.nonfinite
+                self.all_pairs.add(document, reduced.total, valid)
+
+    def merge(self, other: Recording) -> None:
+        """Adds what another process, or another call, has measured."""
+        for document, segments in other.segments.items():
+            self.segments.setdefault(document, []).extend(segments)
+        self.documents |= other.documents
+        self.across.merge(other.across)
+        self.all_pairs.merge(other.all_pairs)
+        self.counts.update(other.counts)
+        self.text_hash = (self.text_hash + other.text_hash) % _HASH_SPACE
+        self.described = self.described or other.described
+
+    @property
+    def layers(self) -> int:
+        """L + 1, or 0 where nothing was measured."""
+        every = (s.dispersion for segments in self.segments.values() for s in segments)
+        return next((len(d) for d in every if d is not None), 0)
+
+    def document(self, number: int, prompts: bool) -> NDArray[np.float64]:
+        """[values, layers] of one document: one a window, but one for all of a document's prompts."""
+        rows = [s.dispersion for s in self.segments.get(number, ()) if s.dispersion is not None]
+        values = np.array(rows, dtype=np.float64).reshape(len(rows), self.layers)
+        return values.mean(0, keepdims=True) if prompts and len(rows) > 1 else values
+
+    def within(self, prompts: bool) -> Within:
+        """D inside segments, averaged over segments (over documents, for prompts)."""
+        within = Within(self.layers)
+        for number in sorted(self.segments):
+            within.add(self.document(number, prompts))
+        return within
+
+    def correlation(self) -> Correlation:
+        """Of per-segment D with per-segment log-perplexity (mean negative log-likelihood a token, nats)."""
+        rows = [
+            (number, s.dispersion, -s.loglikelihood / s.tokens)
+            for number, segments in sorted(self.segments.items())
+            for s in segments
+            if s.dispersion is not None and s.loglikelihood is not None and s.tokens
+        ]
+        documents = np.array([r[0] for r in rows], dtype=np.int64)
+        d = np.array([r[1] for r in rows], dtype=np.float64).reshape(len(rows), self.layers)
+        return correlate(d, np.array([r[2] for r in rows], dtype=np.float64), documents)

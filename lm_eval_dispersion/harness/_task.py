@@ -1,0 +1,180 @@
+"""``class: !function lm_eval_dispersion.DispersionTask``: any lm_eval task, with dispersion recorded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from lm_eval.api.task import Task
+
+from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.harness._options import checked_options
+from lm_eval_dispersion.harness._record import record
+from lm_eval_dispersion.harness._recording import Recording
+from lm_eval_dispersion.harness._requests import KINDS, PREFIX
+from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
+from lm_eval_dispersion.harness._summary import Metric, Summary, number
+from lm_eval_dispersion.harness._wrap import stock_task
+
+logger = logging.getLogger(__name__)
+
+_CORPUS = "loglikelihood_rolling"
+_METRICS = ("dispersion", "dispersion_across")
+_CORPUS_METRICS = (*_METRICS, "dispersion_pearson", "dispersion_spearman")
+
+
+class DispersionTask:
+    """Makes the task a YAML of ours asks for: ``wraps:`` another one, or a corpus described by itself.
+
+    The result is an instance of the wrapped task's own class with recording mixed in, so prompts, few-shot,
+    filters, metrics and version are lm_eval's. A task whose output type is ``loglikelihood_rolling`` records
+    D of its text's windows, any other one D of its prompts.
+    """
+
+    def __new__(cls, config: dict[str, Any]) -> Any:
+        """Called by lm_eval's task factory with the resolved YAML.
+
+        Raises:
+            TaskError: for a mistake in the YAML or its options, in one line.
+        """
+        base, stock_config = stock_task(config)
+        metadata = stock_config.get("metadata") or {}
+        warn_of_secrets(metadata)
+        checked_options(stock_config["task"], metadata)
+        return _recording_class(base)(config=stock_config)
+
+    # lm_eval looks at this signature to learn that a class takes `config`; `__new__` returns another class.
+    def __init__(self, config: dict[str, Any]) -> None:
+        raise NotImplementedError("DispersionTask makes tasks of other classes")  # pragma: no cover
+
+
+class _Records(Task):  # type: ignore[misc]
+    """Mixed in before a stock task class; changes its requests' types and adds to its results."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._recording = Recording()
+        self._summary: Summary | None = None
+        self._document = -1
+        # (document, digest of a context): whose D is taken or on its way
+        self.seen_contexts: set[tuple[int, bytes]] = set()
+        super().__init__(config=config)
+        self._stock_output_type = self.OUTPUT_TYPE
+
+    def download(self, *args: Any, **kwargs: Any) -> None:
+        """As lm_eval's, but an unreachable or empty dataset is said in one line."""
+        from datasets.exceptions import DatasetsError
+        from huggingface_hub.errors import HfHubHTTPError
+
+        name, path = self.config.task, self.config.dataset_path
+        try:
+            super().download(*args, **kwargs)
+        except (ConnectionError, FileNotFoundError, DatasetsError, HfHubHTTPError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TaskError(
+                f"{name}: cannot load its dataset {path} ({reason}); run it once where the Hugging Face hub is "
+                "reached and set HF_HOME to that cache, or use dispersion_text on a file of your own"
+            ) from None
+        split = self.config.test_split or self.config.validation_split
+        if split in self.dataset and not len(self.dataset[split]):
+            raise TaskError(f"{name}: its dataset holds no document")
+
+    @property
+    def _records_prompts(self) -> bool:
+        return bool(self._stock_output_type != _CORPUS)
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """As lm_eval's; then each request asks for the type of ours that records."""
+        self.OUTPUT_TYPE = self._stock_output_type
+        super().build_all_requests(**kwargs)
+        for instance in self._instances:
+            if instance.request_type not in KINDS:
+                raise TaskError(
+                    f"{self.config.task}: requests of type {instance.request_type} carry no prompt to measure"
+                )
+            instance.request_type = PREFIX + instance.request_type
+            instance.dispersion_task = self
+        # The evaluator evens out data-parallel processes by this name, right after it built the requests.
+        self.OUTPUT_TYPE = self._instances[0].request_type
+
+    def receive(self, recording: Recording) -> None:
+        """Called by our request types with what was measured on this task's requests."""
+        self._recording.merge(recording)
+        self._summary = None
+
+    @property
+    def summary(self) -> Summary:
+        """Aggregates of all that was received."""
+        if self._summary is None:
+            self._summary = Summary(self._recording, self._records_prompts)
+        return self._summary
+
+    def doc_iterator(self, **kwargs: Any) -> Iterator[tuple[int, Any]]:
+        """As lm_eval's; remembers which document ``process_results`` is about to be called for."""
+        for number_, doc in super().doc_iterator(**kwargs):
+            self._document = number_
+            yield number_, doc
+
+    def process_results(self, doc: Any, results: Any) -> dict[str, Any]:
+        """lm_eval's metrics of a document and, for the log of samples, what was measured on it."""
+        self.OUTPUT_TYPE = self._stock_output_type
+        metrics = super().process_results(doc, results)
+        return metrics | self._logged() if self._adds_metrics else metrics
+
+    @property
+    def _adds_metrics(self) -> bool:
+        return "bypass" not in getattr(self, "_metric_fn_list", {})  # lm_eval's --predict_only
+
+    def _logged(self) -> dict[str, Any]:
+        prompts = self._records_prompts
+        segments = self._recording.segments.get(self._document, [])
+        values = self._recording.document(self._document, prompts)
+        layers = [number(v) for v in values.mean(0)] if len(values) else []
+        sample: dict[str, Any] = {"within": layers[-1] if layers else None, "layers": layers}
+        if not prompts:
+            sample |= {
+                "loglikelihood": sum(s.loglikelihood or 0.0 for s in segments),
+                "tokens": sum(s.tokens or 0 for s in segments),
+                "windows": [
+                    {
+                        "loglikelihood": s.loglikelihood,
+                        "tokens": s.tokens,
+                        "vectors": s.vectors,
+                        "layers": None if s.dispersion is None else [number(v) for v in s.dispersion],
+                    }
+                    for s in segments
+                ],
+            }
+        else:
+            sample |= {"tokens": sum(s.vectors for s in segments), "truncated": any(s.truncated for s in segments)}
+        names = _METRICS if prompts else _CORPUS_METRICS
+        # The other metrics are of the whole task; their logged value is how many segments this document adds.
+        return {name: sample if name == "dispersion" else len(values) for name in names}
+
+    def aggregation(self) -> dict[str, Any]:
+        """lm_eval's and ours."""
+        names = _METRICS if self._records_prompts else _CORPUS_METRICS
+        ours = {name: Metric(self, name) for name in names} if self._adds_metrics else {}
+        return super().aggregation() | ours
+
+    def dump_config(self) -> dict[str, Any]:
+        """As lm_eval's, with the record in its metadata and without secrets."""
+        config: dict[str, Any] = super().dump_config()
+        metadata = redacted(config.get("metadata") or {})
+        options = metadata.pop("dispersion", None)
+        if self._recording.described:
+            metadata["dispersion"] = record(
+                self.summary,
+                task=self.config.task,
+                base_task=metadata.pop("wraps", None),
+                options=options,
+                plugin_version=version("lm-eval-dispersion"),
+            )
+        return config | {"metadata": metadata}
+
+
+@cache
+def _recording_class(base: type[Task]) -> type[Any]:
+    return type(f"Dispersion{base.__name__}", (_Records, base), {})

@@ -1,0 +1,79 @@
+"""``wraps: NAME``: the configuration of another lm_eval task, found where lm_eval finds it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask, Task
+from lm_eval.tasks._index import Entry, Kind, TaskIndex
+from lm_eval.tasks._yaml_loader import load_yaml
+
+from lm_eval_dispersion._discovery import loading_index
+from lm_eval_dispersion._errors import TaskError
+
+# What lm_eval's own factory takes out of a configuration before it makes a task of it (`tasks/_factory.py`).
+_STRUCTURE = ("tag", "group", "task_list")
+
+
+def stock_task(config: dict[str, Any]) -> tuple[type[Task], dict[str, Any]]:
+    """The task class and the configuration that stand behind one of our YAMLs.
+
+    Args:
+        config: as lm_eval hands it to a ``class:``, with functions resolved.
+
+    Returns:
+        For ``wraps:``, the wrapped task's class and configuration, with our own keys laid over it and its
+        metadata (version included) kept; otherwise ``ConfigurableTask`` and the configuration itself.
+
+    Raises:
+        TaskError: for a name that is no task, or one that cannot be wrapped.
+    """
+    own = {key: value for key, value in config.items() if key not in ("class", "wraps")}
+    if "wraps" not in config:
+        return ConfigurableTask, own
+    entry = _find(str(config["wraps"]), own)
+    wrapped = load_yaml(entry.yaml_path) if entry.yaml_path else entry.cfg
+    wrapped = {key: value for key, value in deepcopy(wrapped or {}).items() if key not in _STRUCTURE}
+    base = wrapped.pop("class", ConfigurableTask)
+    metadata = _metadata(wrapped) | {"wraps": entry.name} | _metadata(own)
+    return base, {**wrapped, **own, "metadata": metadata}
+
+
+def _metadata(config: dict[str, Any]) -> dict[str, Any]:
+    metadata = config.get("metadata") or {}
+    return metadata if isinstance(metadata, dict) else {"_metadata": metadata}
+
+
+def _find(name: str, config: dict[str, Any]) -> Entry:
+    task = config["task"]
+    index = loading_index.get() or _default_index()
+    entry = index.get(name)
+    source = Path(str(_metadata(config).get("config_source", "inline")))
+    if entry is None and source.is_file():
+        entry = TaskIndex.build([source.parent]).get(name)
+    if entry is None:
+        raise TaskError(
+            f"{task}: `wraps: {name}` names no task of lm_eval, of the folder of {task}'s YAML or of "
+            "--include_path; `lm_eval ls tasks` lists the names"
+        )
+    if entry.kind not in (Kind.TASK, Kind.PY_TASK):
+        members = ", ".join(_members(entry)[:3])
+        raise TaskError(f"{task}: `wraps: {name}` is a group or tag; wrap its tasks one by one ({members}, ...)")
+    if "wraps" in (entry.cfg or {}) or "DispersionTask" in str((entry.cfg or {}).get("class", "")):
+        raise TaskError(f"{task}: `wraps: {name}` records dispersion already; wrap a task of lm_eval's")
+    return entry
+
+
+def _members(entry: Entry) -> list[str]:
+    listed = entry.tags if entry.kind == Kind.TAG else (entry.cfg or {}).get("task", ())
+    return sorted(str(item.get("task") or item.get("group")) if isinstance(item, dict) else str(item) for item in listed)
+
+
+def _default_index() -> dict[str, Entry]:
+    """For a task that is built by hand, outside a task manager."""
+    from lm_eval.tasks import TaskManager
+
+    index: dict[str, Entry] = TaskManager().task_index
+    return index
