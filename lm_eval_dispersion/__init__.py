@@ -7,7 +7,8 @@ Python start-up of the environment passes through this file (see ``_discovery``)
 
 from lm_eval_dispersion._version import __version__
 
-TYPE_CHECKING = False  # type checkers know this name; importing `typing` would cost every Python start-up 3 ms
+# Type checkers know this name; importing `typing` would cost every Python start-up 3 ms.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lm_eval_dispersion.geometry import Pairs, Within, dispersion
     from lm_eval_dispersion.harness import DispersionTask

@@ -159,7 +159,7 @@ class HFCapture:
 
         def generate(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             ids, mask = kwargs["context"].cpu().numpy(), kwargs["attention_mask"].cpu().numpy()
-            spans = []
+            spans: list[Span] = []
             for row, text in enumerate(texts):
                 if text in awaited and text not in (texts[s.row] for s in spans):
                     begin, length = int(mask[row].argmax()), int(mask[row].sum())
@@ -205,9 +205,7 @@ class HFCapture:
                         owners.append(index)
                     else:  # this one's own trailing zeros do not fit: a longer row is still to come
                         awaited.setdefault(key, []).append((index, span))
-            answer, reduced = self._reduced(
-                spans, tuple(inputs.shape), totals, lambda: inner(inputs, *args, **kwargs)
-            )
+            answer, reduced = self._reduced(spans, tuple(inputs.shape), totals, lambda: inner(inputs, *args, **kwargs))
             for index, (_, result) in zip(owners, reduced, strict=True):
                 on_reduced(index, result)
             return answer

@@ -48,9 +48,7 @@ class LayerTap:
     def __init__(self, model: nn.Module) -> None:
         outer = next((m for m in model.modules() if isinstance(m, PreTrainedModel)), None)
         if outer is None:
-            raise Unsupported(
-                f"{type(model).__name__} is no transformers model: its hidden states cannot be found"
-            )
+            raise Unsupported(f"{type(model).__name__} is no transformers model: its hidden states cannot be found")
         if outer.config.is_encoder_decoder:
             raise Unsupported(
                 f"{type(outer).__name__} is an encoder-decoder; dispersion is defined on decoder-only models"

@@ -48,7 +48,9 @@ def user_text(**metadata: Any) -> dict[str, Dataset]:
     dataset = _load(builder, files)
     field = options.get("field", "text")
     if field not in dataset.column_names:
-        raise TaskError(f"dispersion_text: no field {field!r} in {files[0]}; there are {', '.join(dataset.column_names)}")
+        raise TaskError(
+            f"dispersion_text: no field {field!r} in {files[0]}; there are {', '.join(dataset.column_names)}"
+        )
     dataset = dataset.select_columns([field])
     if field != "text":
         dataset = dataset.rename_column(field, "text")
@@ -65,7 +67,7 @@ def _files(patterns: Any) -> list[str]:
         raise TaskError(f"dispersion_text: no text given; say where it is with {_USAGE}")
     found: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        matches = glob(str(Path(pattern).expanduser()), recursive=True)
+        matches = glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 (absolute patterns too)
         files = [match for match in matches if Path(match).is_file()]
         if not files:
             raise TaskError(f"dispersion_text: no file matches {pattern!r} (from {Path.cwd()})")
@@ -82,9 +84,7 @@ def _builder(files: list[str]) -> str:
     builders: dict[str, str] = {}
     for file in files:
         if _ending(file) not in _BUILDERS:
-            raise TaskError(
-                f"dispersion_text: cannot read {file}; it may be {', '.join(_BUILDERS)}, each also as .gz"
-            )
+            raise TaskError(f"dispersion_text: cannot read {file}; it may be {', '.join(_BUILDERS)}, each also as .gz")
         builders.setdefault(_BUILDERS[_ending(file)], file)
     if len(builders) > 1:
         one, other = list(builders.values())[:2]
@@ -121,7 +121,9 @@ def _check_readable(file: str) -> None:
             for _ in lines:
                 pass
     except UnicodeDecodeError as error:
-        raise TaskError(f"dispersion_text: {file} is not UTF-8 (byte {error.start}); convert it, e.g. with iconv") from None
+        raise TaskError(
+            f"dispersion_text: {file} is not UTF-8 (byte {error.start}); convert it, e.g. with iconv"
+        ) from None
     except (OSError, EOFError) as error:
         raise TaskError(f"dispersion_text: cannot read {file}: {error}") from None
 

@@ -41,9 +41,7 @@ def _checked(vectors: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if mask is None:
         return vectors, torch.ones(vectors.shape[:-1], dtype=torch.bool, device=vectors.device)
     if mask.shape != vectors.shape[:-1] or mask.dtype != torch.bool:
-        raise ValueError(
-            f"mask must be bool of shape {list(vectors.shape[:-1])}, got {mask.dtype} {list(mask.shape)}"
-        )
+        raise ValueError(f"mask must be bool of shape {list(vectors.shape[:-1])}, got {mask.dtype} {list(mask.shape)}")
     return vectors, mask
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from lm_eval_dispersion.harness._recording import Segment
+from lm_eval_dispersion.record import Segment
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lm_eval_dispersion.corpora import TEXT_OPTIONS
 from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.corpora import TEXT_OPTIONS
 
 
 def checked_options(task: str, metadata: dict[str, Any]) -> None:

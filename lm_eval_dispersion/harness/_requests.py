@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.capture import Capture, Reduced, Unsupported, Window, capture_for
 from lm_eval_dispersion.harness._cache import Answers
-from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.harness._recording import Recording, Segment
+from lm_eval_dispersion.record import Recording, Segment
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -52,9 +52,7 @@ def _first_occurrences(requests: Sequence[Instance]) -> list[int]:
     return [i for i, r in enumerate(requests) if id(r) not in seen and not seen.add(id(r))]  # type: ignore[func-returns-value]
 
 
-def _rolling(
-    lm: LM, capture: Capture, kind: str, requests: list[Instance]
-) -> tuple[list[Any], dict[str, Recording]]:
+def _rolling(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> tuple[list[Any], dict[str, Recording]]:
     recordings = _new_recordings(requests)
     firsts = set(_first_occurrences(requests))
     answers = Answers(lm, kind, {"window": capture.window})
@@ -83,9 +81,7 @@ def _rolling(
     return answers.all(), recordings
 
 
-def _prompts(
-    lm: LM, capture: Capture, kind: str, requests: list[Instance]
-) -> tuple[list[Any], dict[str, Recording]]:
+def _prompts(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> tuple[list[Any], dict[str, Recording]]:
     recordings = _new_recordings(requests)
     wanted = _prompts_to_measure(requests, recordings)
     answers = Answers(lm, kind, {})

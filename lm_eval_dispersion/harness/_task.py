@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import version
+from inspect import signature
 from typing import Any
 
-from lm_eval.api.task import Task
+from lm_eval.api.task import ConfigurableTask, Task
 
+from lm_eval_dispersion import __version__
 from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.harness._metric import Metric
 from lm_eval_dispersion.harness._options import checked_options
-from lm_eval_dispersion.harness._record import record
-from lm_eval_dispersion.harness._recording import Recording
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
-from lm_eval_dispersion.harness._summary import Metric, Summary, number
 from lm_eval_dispersion.harness._wrap import stock_task
+from lm_eval_dispersion.record import Recording, Summary, mean_by_layer, number, record
 
 logger = logging.getLogger(__name__)
 
@@ -44,42 +43,49 @@ class DispersionTask:
         metadata = stock_config.get("metadata") or {}
         warn_of_secrets(metadata)
         checked_options(stock_config["task"], metadata)
-        return _recording_class(base)(config=stock_config)
+        recording_class: Any = type(f"Dispersion{base.__name__}", (_Records, base), {})
+        return recording_class(config=stock_config)
 
-    # lm_eval looks at this signature to learn that a class takes `config`; `__new__` returns another class.
     def __init__(self, config: dict[str, Any]) -> None:
-        raise NotImplementedError("DispersionTask makes tasks of other classes")  # pragma: no cover
+        """Never runs, for ``__new__`` returns another class; its signature tells lm_eval to hand over ``config``."""
 
 
-class _Records(Task):  # type: ignore[misc]
+class _Records(Task):
     """Mixed in before a stock task class; changes its requests' types and adds to its results."""
 
     def __init__(self, config: dict[str, Any]) -> None:
+        self._name, self._dataset_path = config["task"], config.get("dataset_path")
+        metadata = dict(config.get("metadata") or {})
+        self._base_task: str | None = metadata.pop("wraps", None)
+        self._options: dict[str, Any] = metadata.get("dispersion") or {}
         self._recording = Recording()
         self._summary: Summary | None = None
         self._document = -1
         # (document, digest of a context): whose D is taken or on its way
         self.seen_contexts: set[tuple[int, bytes]] = set()
-        super().__init__(config=config)
-        self._stock_output_type = self.OUTPUT_TYPE
+        # Few lm_eval tasks are written in Python, and some of those take no configuration.
+        takes_config = "config" in signature(super().__init__).parameters
+        super().__init__(**({"config": {**config, "metadata": metadata}} if takes_config else {}))
+        self._stock_output_type: str = self.OUTPUT_TYPE
 
     def download(self, *args: Any, **kwargs: Any) -> None:
         """As lm_eval's, but an unreachable or empty dataset is said in one line."""
         from datasets.exceptions import DatasetsError
         from huggingface_hub.errors import HfHubHTTPError
 
-        name, path = self.config.task, self.config.dataset_path
         try:
             super().download(*args, **kwargs)
         except (ConnectionError, FileNotFoundError, DatasetsError, HfHubHTTPError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TaskError(
-                f"{name}: cannot load its dataset {path} ({reason}); run it once where the Hugging Face hub is "
-                "reached and set HF_HOME to that cache, or use dispersion_text on a file of your own"
+                f"{self._name}: cannot load its dataset {self._dataset_path or self.DATASET_PATH} ({reason}); run it "
+                "once where the Hugging Face hub is reached and set HF_HOME to that cache, or use dispersion_text "
+                "on a file of your own"
             ) from None
-        split = self.config.test_split or self.config.validation_split
-        if split in self.dataset and not len(self.dataset[split]):
-            raise TaskError(f"{name}: its dataset holds no document")
+        if isinstance(self, ConfigurableTask):
+            split = self.config.test_split or self.config.validation_split
+            if split in self.dataset and not len(self.dataset[split]):
+                raise TaskError(f"{self._name}: its dataset holds no document")
 
     @property
     def _records_prompts(self) -> bool:
@@ -91,9 +97,7 @@ class _Records(Task):  # type: ignore[misc]
         super().build_all_requests(**kwargs)
         for instance in self._instances:
             if instance.request_type not in KINDS:
-                raise TaskError(
-                    f"{self.config.task}: requests of type {instance.request_type} carry no prompt to measure"
-                )
+                raise TaskError(f"{self._name}: requests of type {instance.request_type} carry no prompt to measure")
             instance.request_type = PREFIX + instance.request_type
             instance.dispersion_task = self
         # The evaluator evens out data-parallel processes by this name, right after it built the requests.
@@ -131,7 +135,7 @@ class _Records(Task):  # type: ignore[misc]
         prompts = self._records_prompts
         segments = self._recording.segments.get(self._document, [])
         values = self._recording.document(self._document, prompts)
-        layers = [number(v) for v in values.mean(0)] if len(values) else []
+        layers = [number(v) for v in mean_by_layer(values)] if len(values) else []
         sample: dict[str, Any] = {"within": layers[-1] if layers else None, "layers": layers}
         if not prompts:
             sample |= {
@@ -148,7 +152,10 @@ class _Records(Task):  # type: ignore[misc]
                 ],
             }
         else:
-            sample |= {"tokens": sum(s.vectors for s in segments), "truncated": any(s.truncated for s in segments)}
+            sample |= {
+                "tokens": sum(s.vectors for s in segments),
+                "truncated": any(s.truncated for s in segments),
+            }
         names = _METRICS if prompts else _CORPUS_METRICS
         # The other metrics are of the whole task; their logged value is how many segments this document adds.
         return {name: sample if name == "dispersion" else len(values) for name in names}
@@ -163,18 +170,13 @@ class _Records(Task):  # type: ignore[misc]
         """As lm_eval's, with the record in its metadata and without secrets."""
         config: dict[str, Any] = super().dump_config()
         metadata = redacted(config.get("metadata") or {})
-        options = metadata.pop("dispersion", None)
+        metadata.pop("dispersion", None)
         if self._recording.described:
             metadata["dispersion"] = record(
                 self.summary,
-                task=self.config.task,
-                base_task=metadata.pop("wraps", None),
-                options=options,
-                plugin_version=version("lm-eval-dispersion"),
+                task=self._name,
+                base_task=self._base_task,
+                options=self._options,
+                plugin_version=__version__,
             )
         return config | {"metadata": metadata}
-
-
-@cache
-def _recording_class(base: type[Task]) -> type[Any]:
-    return type(f"Dispersion{base.__name__}", (_Records, base), {})

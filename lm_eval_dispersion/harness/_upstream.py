@@ -10,8 +10,8 @@ from lm_eval import evaluator_utils
 from lm_eval.api.group import Group
 from lm_eval.api.model import LM
 
+from lm_eval_dispersion.harness._metric import Metric
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX, request_method
-from lm_eval_dispersion.harness._summary import Metric
 
 
 def attach() -> None:

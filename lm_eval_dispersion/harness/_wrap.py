@@ -68,7 +68,9 @@ def _find(name: str, config: dict[str, Any]) -> Entry:
 
 def _members(entry: Entry) -> list[str]:
     listed = entry.tags if entry.kind == Kind.TAG else (entry.cfg or {}).get("task", ())
-    return sorted(str(item.get("task") or item.get("group")) if isinstance(item, dict) else str(item) for item in listed)
+    return sorted(
+        str(item.get("task") or item.get("group")) if isinstance(item, dict) else str(item) for item in listed
+    )
 
 
 def _default_index() -> dict[str, Entry]:

@@ -1,23 +1,24 @@
-"""The record under ``configs[TASK]["metadata"]["dispersion"]``; its schema is ``schema/record.schema.json``."""
+"""The record under ``configs[TASK]["metadata"]["dispersion"]``; ``record.schema.json`` is its schema."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from importlib.resources import files
 from typing import Any
 
 from lm_eval_dispersion.capture import MIN_VECTORS, WINDOW
-from lm_eval_dispersion.harness._summary import Floats, Summary, number
+from lm_eval_dispersion.record._summary import Floats, Summary, number
 
 # Raised when a number would come out differently for the same model and text.
 DEFINITION_VERSION = 1
 
 
 def record(
-    summary: Summary, *, task: str, base_task: str | None, options: dict[str, Any] | None, plugin_version: str
+    summary: Summary, *, task: str, base_task: str | None, options: dict[str, Any], plugin_version: str
 ) -> dict[str, Any]:
     """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
     recording, prompts = summary.recording, summary.prompts
-    options = options or {}
     described = dict(recording.described)
     window = described.pop("window")
     within, correlation = summary.within, summary.correlation
@@ -54,6 +55,12 @@ def record(
             "n": correlation.segments.tolist(),
         },
     }
+
+
+def schema() -> dict[str, Any]:
+    """The published JSON Schema of a record."""
+    text = files("lm_eval_dispersion.record").joinpath("record.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def _counts(summary: Summary) -> dict[str, int]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from lm_eval_dispersion.geometry import Correlation, Within
 
 if TYPE_CHECKING:
-    from lm_eval_dispersion.harness._recording import Recording
+    from lm_eval_dispersion.record._recording import Recording
 
 Floats = NDArray[np.float64]
 
@@ -57,32 +55,10 @@ class Summary:
         else:
             kind: Literal["pearson", "spearman"] = "pearson" if name.endswith("pearson") else "spearman"
             found = self.correlation
-            pair = found and (getattr(found, kind), getattr(found, f"{kind}_stderr"))
+            pair = (getattr(found, kind), getattr(found, f"{kind}_stderr")) if found else None
         if pair is None or not len(pair[0]):
             return None, None
         return number(pair[0][-1]), number(pair[1][-1])
-
-
-@dataclass(frozen=True, eq=False)
-class Metric:
-    """An lm_eval aggregation: ignores the items, which are the documents' logged values, and asks the task."""
-
-    task: Any
-    name: str
-
-    @property
-    def __name__(self) -> str:
-        return self.name
-
-    def __call__(self, items: Sequence[Any]) -> float | None:
-        """The value at the last hidden state."""
-        value: float | None = self.task.summary.last_layer(self.name)[0]
-        return value
-
-    def stderr(self, items: Sequence[Any]) -> float | str:
-        """Its standard error, in lm_eval's notation."""
-        error: float | None = self.task.summary.last_layer(self.name)[1]
-        return "N/A" if error is None else error
 
 
 def number(value: float) -> float | None:

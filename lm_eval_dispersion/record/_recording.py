@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lm_eval_dispersion.capture import Reduced, Window
 from lm_eval_dispersion.geometry import Correlation, Pairs, Within, correlate
 
+Floats = NDArray[np.float64]
+
 _HASH_SPACE = 2**256
 
 
@@ -74,7 +76,7 @@ class Recording:
         self.text_hash = (self.text_hash + int.from_bytes(digest, "big")) % _HASH_SPACE
 
     def add_segment(self, document: int, segment: Segment, reduced: Reduced | None) -> None:
-        """Adds a segment with its vectors; ``reduced`` is None where there are none (short, or from a cache)."""
+        """Adds a segment with its vectors; ``reduced`` is None where there are none (short, or cached)."""
         self.segments.setdefault(document, []).append(segment)
         if reduced is not None:
             self.across.add(document, reduced.last, reduced.last_count)
@@ -99,11 +101,11 @@ class Recording:
         every = (s.dispersion for segments in self.segments.values() for s in segments)
         return next((len(d) for d in every if d is not None), 0)
 
-    def document(self, number: int, prompts: bool) -> NDArray[np.float64]:
+    def document(self, number: int, prompts: bool) -> Floats:
         """[values, layers] of one document: one a window, but one for all of a document's prompts."""
         rows = [s.dispersion for s in self.segments.get(number, ()) if s.dispersion is not None]
         values = np.array(rows, dtype=np.float64).reshape(len(rows), self.layers)
-        return values.mean(0, keepdims=True) if prompts and len(rows) > 1 else values
+        return mean_by_layer(values)[None] if prompts and len(rows) > 1 else values
 
     def within(self, prompts: bool) -> Within:
         """D inside segments, averaged over segments (over documents, for prompts)."""
@@ -123,3 +125,10 @@ class Recording:
         documents = np.array([r[0] for r in rows], dtype=np.int64)
         d = np.array([r[1] for r in rows], dtype=np.float64).reshape(len(rows), self.layers)
         return correlate(d, np.array([r[2] for r in rows], dtype=np.float64), documents)
+
+
+def mean_by_layer(values: Floats) -> Floats:
+    """[values, layers] -> [layers], over what is defined; NaN where nothing is."""
+    has = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(has, values, 0.0).sum(0) / has.sum(0)
