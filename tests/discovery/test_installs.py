@@ -1,0 +1,156 @@
+"""Plain lm_eval finds our tasks however it and we were installed, and is itself again once we are gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import lm_eval
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+LIST_OURS = """
+from lm_eval.tasks import TaskManager
+import lm_eval, lm_eval_dispersion, json
+names = TaskManager().all_tasks
+print(json.dumps({
+    "ours": sorted(n for n in names if n.startswith("dispersion")), "stock": len(names),
+    "lm_eval": lm_eval.__file__, "package": lm_eval_dispersion.__file__,
+}))
+"""
+SOMETHING_STOCK = """
+from lm_eval.tasks import TaskManager
+manager = TaskManager()
+index = {name: str(entry.yaml_path) for name, entry in manager.task_index.items()}
+import hashlib, json
+print(json.dumps({"names": len(index), "hash": hashlib.sha256(json.dumps(index).encode()).hexdigest()}))
+"""
+
+
+class Environment:
+    """A fresh virtual environment that borrows the heavy dependencies of the one the tests run in."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        self.python = folder / "bin" / "python"
+        self.site = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+        borrowed = folder / "borrowed"
+        borrowed.mkdir()
+        for entry in Path(sysconfig.get_path("purelib")).iterdir():
+            if not entry.name.lower().startswith(("lm_eval", "lm-eval", "_editable_impl_lm_eval")):
+                (borrowed / entry.name).symlink_to(entry)
+        # A folder named in a .pth does not have its own .pth files read.
+        (self.site / "borrowed.pth").write_text(f"{borrowed}\n")
+
+    def run(self, *args: str) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "VIRTUAL_ENV"))}
+        done = subprocess.run(
+            [str(self.python), *args], capture_output=True, text=True, cwd=self.python.parent, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def pip(self, *args: str) -> None:
+        self.run("-m", "pip", "--disable-pip-version-check", "--quiet", *args)
+
+    def json(self, code: str) -> dict[str, object]:
+        return dict(json.loads(self.run("-c", code).stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An lm_eval source tree and a checkout of ours, to install from; and a wheel of each."""
+    folder = tmp_path_factory.mktemp("sources")
+    theirs, ours, wheels = folder / "lm-evaluation-harness", folder / "ours", folder / "wheels"
+    shutil.copytree(Path(lm_eval.__file__).parent, theirs / "lm_eval", ignore=shutil.ignore_patterns("__pycache__"))
+    (theirs / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools>=64"]\nbuild-backend = "setuptools.build_meta"\n'
+        f'[project]\nname = "lm_eval"\nversion = "{lm_eval.__version__}"\n'
+        '[project.scripts]\nlm_eval = "lm_eval.__main__:cli_evaluate"\n'
+        '[tool.setuptools.packages.find]\ninclude = ["lm_eval*"]\n'
+        '[tool.setuptools.package-data]\nlm_eval = ["**/*"]\n'
+    )
+    for name in ("lm_eval_dispersion", "tasks"):
+        shutil.copytree(REPOSITORY / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "lm_eval_dispersion.pth", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, ours / name)
+    for tree in (theirs, ours):
+        subprocess.run(
+            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(wheels), str(tree)], check=True
+        )
+    found = {path.name.split("-")[0]: path for path in wheels.glob("*.whl")}
+    return {
+        "lm_eval tree": theirs,
+        "our tree": ours,
+        "lm_eval wheel": found["lm_eval"],
+        "our wheel": found["lm_eval_dispersion"],
+    }
+
+
+@pytest.mark.parametrize("theirs", ["wheel", "tree"])
+@pytest.mark.parametrize("ours", ["wheel", "tree"])
+def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
+    theirs: str, ours: str, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    environment = Environment(tmp_path / "environment")
+    for kind, tree in (("lm_eval", theirs), ("our", ours)):
+        editable = ["--editable"] if tree == "tree" else []
+        environment.pip("install", "--no-deps", *editable, str(sources[f"{kind} {tree}"]))
+        if kind == "lm_eval":
+            before = environment.json(SOMETHING_STOCK)
+
+    found = environment.json(LIST_OURS)
+    shipped = {
+        path.stem for path in (REPOSITORY / "tasks").rglob("dispersion_*.yaml") if not path.stem.startswith("_")
+    }
+    assert shipped <= set(found["ours"])  # type: ignore[arg-type]
+    in_tree = {"tree": str(sources["our tree"]), "wheel": str(environment.site)}[ours]
+    assert str(found["package"]).startswith(in_tree)
+    in_tree = {"tree": str(sources["lm_eval tree"]), "wheel": str(environment.site)}[theirs]
+    assert str(found["lm_eval"]).startswith(in_tree)
+    if (theirs, ours) == ("tree", "wheel"):
+        listed = environment.run("-m", "lm_eval", "ls", "tasks").stdout
+        assert "dispersion_wiki" in listed and "arc_challenge" in listed
+
+    environment.pip("uninstall", "--yes", "lm-eval-dispersion")
+    assert environment.json(SOMETHING_STOCK) == before
+    assert not list(environment.site.glob("*dispersion*"))
+
+
+def test_an_lm_eval_without_a_task_manager_gets_one_line_naming_what_is_needed(tmp_path: Path) -> None:
+    package = tmp_path / "lm_eval"
+    (package / "tasks").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "tasks" / "__init__.py").write_text("TASKS = 3\n")
+    (tmp_path / "lm_eval-0.4.7.dist-info").mkdir()
+    (tmp_path / "lm_eval-0.4.7.dist-info" / "METADATA").write_text("Name: lm_eval\nVersion: 0.4.7\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "import lm_eval.tasks; print(lm_eval.tasks.TASKS)"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "3\n", done.stderr  # lm_eval itself is left alone
+    assert done.stderr.splitlines() == [
+        "lm-eval-dispersion: its tasks need lm_eval >= 0.4.13, this is 0.4.7; pip install --upgrade 'lm_eval>=0.4.13'"
+    ]
+
+
+def test_a_python_that_does_not_use_lm_eval_loads_nothing_of_it_and_none_of_the_heavy_libraries() -> None:
+    code = "import sys; print([m for m in ('torch', 'transformers', 'lm_eval', 'typing', 'pathlib') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout and "lm_eval'" not in done.stdout
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", "import sys; print('lm_eval_dispersion._discovery' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout == "True\n"  # so the assertion above is about an environment with the hook in it
