@@ -100,6 +100,11 @@ class LayerTap:
 
     def _pass_on(self, state: Tensor) -> None:
         assert self._show is not None
+        if state.ndim != 3:
+            raise Unsupported(
+                f"{type(self._outer).__name__}: its hidden state {self._next} has shape {list(state.shape)}, "
+                "not [batch, tokens, hidden size]; dispersion is not defined on it"
+            )
         self._show(self._next, state)
         self._next += 1
 
@@ -109,7 +114,7 @@ class LayerTap:
         if self._next == 0:
             self._pass_on(args[0] if args else kwargs["hidden_states"])
         if self._next > self._expected:
-            raise AttributionError(
+            raise Unsupported(
                 f"{type(self._outer).__name__} runs a block more than once in a pass: layers cannot be told apart"
             )
         if self._next < self._expected:
@@ -122,7 +127,7 @@ class LayerTap:
             return
         if self._next != self._expected + 1:
             raise AttributionError(
-                f"{type(self._outer).__name__}: {self._next} of {self._expected} blocks ran in a forward pass"
+                f"{type(self._outer).__name__}: {max(0, self._next - 1)} of {self._expected} blocks ran in a forward pass"
             )
         self._next = self._expected
         self._pass_on(output[0] if isinstance(output, tuple) else output.last_hidden_state)

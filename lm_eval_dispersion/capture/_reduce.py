@@ -46,7 +46,7 @@ class Reduction:
         """One hidden state, [batch, width, d]."""
         batch, width = self._shape
         # A PEFT prompt puts virtual tokens in front of the input's own.
-        virtual = state.shape[1] - width if state.ndim == 3 else -1
+        virtual = state.shape[1] - width
         if virtual < 0 or state.shape[0] != batch or layer != len(self._layers):
             raise AttributionError(
                 f"hidden state {layer} has shape {list(state.shape)} for an input of {batch} rows x {width} tokens"
@@ -74,7 +74,7 @@ class Reduction:
         Raises:
             AttributionError: where a span's vectors do not add up to the number it must have.
         """
-        columns = [torch.stack([x.cpu() for x in column], dim=1) for column in zip(*self._layers, strict=True)]
+        columns = [_stacked([x.cpu() for x in column]) for column in zip(*self._layers, strict=True)]
         d = closed_form(columns[0], columns[1]).numpy()
         count, zero, nonfinite, last, last_count, *totals = (column.numpy() for column in columns[1:])
         results = []
@@ -98,3 +98,14 @@ class Reduction:
                 )
             )
         return results
+
+
+def _stacked(layers: list[Tensor]) -> Tensor:
+    """[rows, ...] of each layer -> [rows, layers, ...]. Narrower vectors get zeros, which change no cosine.
+
+    Few models have hidden states of different widths (OPT-350m projects its last one).
+    """
+    widest = max(layer.shape[-1] for layer in layers)
+    if layers[0].ndim > 1:
+        layers = [torch.nn.functional.pad(layer, (0, widest - layer.shape[-1])) for layer in layers]
+    return torch.stack(layers, dim=1)

@@ -1,6 +1,7 @@
 """Texts for the corpus tasks, as ``datasets`` objects; what a YAML's ``custom_dataset:`` names."""
 
 from lm_eval_dispersion.corpora._demo import demo_code, demo_mmlu, demo_news, demo_wiki
+from lm_eval_dispersion.corpora._hub import hub_files
 from lm_eval_dispersion.corpora._text import TEXT_OPTIONS, user_text
 
-__all__ = ["TEXT_OPTIONS", "demo_code", "demo_mmlu", "demo_news", "demo_wiki", "user_text"]
+__all__ = ["TEXT_OPTIONS", "demo_code", "demo_mmlu", "demo_news", "demo_wiki", "hub_files", "user_text"]

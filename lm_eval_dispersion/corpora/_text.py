@@ -101,6 +101,8 @@ def _load(builder: str, files: list[str]) -> Dataset:
         options["sep"] = "\t"
     try:
         return load_dataset(builder, data_files={"test": files}, split="test", **options)
+    except StopIteration:  # what `datasets` makes of files without a row
+        raise TaskError(f"dispersion_text: {', '.join(files[:3])} hold no document") from None
     except (DatasetGenerationError, OSError, ValueError) as error:
         for file in files:
             _check_readable(file)

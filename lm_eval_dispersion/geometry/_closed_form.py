@@ -11,6 +11,7 @@ n / (n - 1) * (1 - R^2) for R the mean resultant length of directional statistic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -59,11 +60,12 @@ def unit_sums(vectors: Tensor, mask: Tensor | None = None) -> UnitSums:
     leading, (n, d) = vectors.shape[:-2], vectors.shape[-2:]
     wide = torch.float64 if vectors.dtype == torch.float64 else torch.float32
     # The leading dimensions become one. This is a view for the contiguous states of a model.
-    rows, row_mask = vectors.reshape(-1, n, d), mask.reshape(-1, n)
-    total = torch.zeros(rows.shape[0], d, dtype=wide, device=vectors.device)
-    counts = torch.zeros(3, rows.shape[0], dtype=torch.int64, device=vectors.device)
+    many = prod(leading)
+    rows, row_mask = vectors.reshape(many, n, d), mask.reshape(many, n)
+    total = torch.zeros(many, d, dtype=wide, device=vectors.device)
+    counts = torch.zeros(3, many, dtype=torch.int64, device=vectors.device)
     few_rows, few_vectors = max(1, _BLOCK // max(1, n * d)), max(1, _BLOCK // max(1, d))
-    for first in range(0, rows.shape[0], few_rows):
+    for first in range(0, many, few_rows):
         block = slice(first, first + few_rows)
         for start in range(0, n, few_vectors):
             part = slice(start, start + few_vectors)

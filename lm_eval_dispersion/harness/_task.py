@@ -54,7 +54,8 @@ class _Records(Task):
     """Mixed in before a stock task class; changes its requests' types and adds to its results."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._name, self._dataset_path = config["task"], config.get("dataset_path")
+        self._name: str = config["task"]
+        self._dataset = config.get("dataset_path") or (config.get("dataset_kwargs") or {}).get("repository")
         metadata = dict(config.get("metadata") or {})
         self._base_task: str | None = metadata.pop("wraps", None)
         self._options: dict[str, Any] = metadata.get("dispersion") or {}
@@ -75,10 +76,12 @@ class _Records(Task):
 
         try:
             super().download(*args, **kwargs)
-        except (ConnectionError, FileNotFoundError, DatasetsError, HfHubHTTPError) as error:
+        except (ConnectionError, FileNotFoundError, ValueError, DatasetsError, HfHubHTTPError) as error:
+            if isinstance(error, ValueError) and "cache" not in str(error):
+                raise  # offline, `datasets` reports a missing configuration with a bare ValueError
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TaskError(
-                f"{self._name}: cannot load its dataset {self._dataset_path or self.DATASET_PATH} ({reason}); run it "
+                f"{self._name}: cannot load its dataset {self._dataset or self.DATASET_PATH} ({reason}); run it "
                 "once where the Hugging Face hub is reached and set HF_HOME to that cache, or use dispersion_text "
                 "on a file of your own"
             ) from None

@@ -65,55 +65,52 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An lm_eval source tree and a checkout of ours, to install from; and a wheel of each."""
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A checkout of lm_eval and of ours, and a wheel of each, as pip takes them."""
     folder = tmp_path_factory.mktemp("sources")
     theirs, ours, wheels = folder / "lm-evaluation-harness", folder / "ours", folder / "wheels"
-    shutil.copytree(Path(lm_eval.__file__).parent, theirs / "lm_eval", ignore=shutil.ignore_patterns("__pycache__"))
+    theirs.mkdir()
+    (theirs / "lm_eval").symlink_to(Path(lm_eval.__file__).parent)
     (theirs / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools>=64"]\nbuild-backend = "setuptools.build_meta"\n'
         f'[project]\nname = "lm_eval"\nversion = "{lm_eval.__version__}"\n'
         '[project.scripts]\nlm_eval = "lm_eval.__main__:cli_evaluate"\n'
         '[tool.setuptools.packages.find]\ninclude = ["lm_eval*"]\n'
-        '[tool.setuptools.package-data]\nlm_eval = ["**/*"]\n'
     )
     for name in ("lm_eval_dispersion", "tasks"):
         shutil.copytree(REPOSITORY / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "lm_eval_dispersion.pth", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, ours / name)
-    for tree in (theirs, ours):
-        subprocess.run(
-            [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(wheels), str(tree)], check=True
-        )
-    found = {path.name.split("-")[0]: path for path in wheels.glob("*.whl")}
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(wheels), str(ours)], check=True
+    )
+    (our_wheel,) = wheels.glob("*.whl")
     return {
-        "lm_eval tree": theirs,
-        "our tree": ours,
-        "lm_eval wheel": found["lm_eval"],
-        "our wheel": found["lm_eval_dispersion"],
+        "lm_eval tree": str(theirs),
+        "our tree": str(ours),
+        "lm_eval wheel": f"lm_eval=={lm_eval.__version__}",
+        "our wheel": str(our_wheel),
     }
 
 
 @pytest.mark.parametrize("theirs", ["wheel", "tree"])
 @pytest.mark.parametrize("ours", ["wheel", "tree"])
 def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
-    theirs: str, ours: str, sources: dict[str, Path], tmp_path: Path
+    theirs: str, ours: str, sources: dict[str, str], tmp_path: Path
 ) -> None:
     environment = Environment(tmp_path / "environment")
     for kind, tree in (("lm_eval", theirs), ("our", ours)):
         editable = ["--editable"] if tree == "tree" else []
-        environment.pip("install", "--no-deps", *editable, str(sources[f"{kind} {tree}"]))
+        environment.pip("install", "--no-deps", *editable, sources[f"{kind} {tree}"])
         if kind == "lm_eval":
             before = environment.json(SOMETHING_STOCK)
 
     found = environment.json(LIST_OURS)
-    shipped = {
-        path.stem for path in (REPOSITORY / "tasks").rglob("dispersion_*.yaml") if not path.stem.startswith("_")
-    }
+    shipped = {path.stem for path in (REPOSITORY / "tasks").rglob("dispersion_*.yaml") if not path.stem.startswith("_")}
     assert shipped <= set(found["ours"])  # type: ignore[arg-type]
-    in_tree = {"tree": str(sources["our tree"]), "wheel": str(environment.site)}[ours]
+    in_tree = {"tree": sources["our tree"], "wheel": str(environment.site)}[ours]
     assert str(found["package"]).startswith(in_tree)
-    in_tree = {"tree": str(sources["lm_eval tree"]), "wheel": str(environment.site)}[theirs]
+    in_tree = {"tree": sources["lm_eval tree"], "wheel": str(environment.site)}[theirs]
     assert str(found["lm_eval"]).startswith(in_tree)
     if (theirs, ours) == ("tree", "wheel"):
         listed = environment.run("-m", "lm_eval", "ls", "tasks").stdout
@@ -144,7 +141,9 @@ def test_an_lm_eval_without_a_task_manager_gets_one_line_naming_what_is_needed(t
 
 
 def test_a_python_that_does_not_use_lm_eval_loads_nothing_of_it_and_none_of_the_heavy_libraries() -> None:
-    code = "import sys; print([m for m in ('torch', 'transformers', 'lm_eval', 'typing', 'pathlib') if m in sys.modules])"
+    code = (
+        "import sys; print([m for m in ('torch', 'transformers', 'lm_eval', 'typing', 'pathlib') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout and "lm_eval'" not in done.stdout
     loaded = subprocess.run(

@@ -1,0 +1,74 @@
+"""``python -m benchmarks``: every figure, as Markdown on standard output; progress on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+import sys
+import warnings
+from datetime import date
+from importlib.metadata import version
+
+PARTS = ("a", "b", "c", "d", "scaling")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=12, help="rounds of each timing (default 12)")
+    parser.add_argument("--memory-pairs", type=int, default=3, help="rounds of each memory reading (default 3)")
+    parser.add_argument("--windows", type=int, default=16, help="windows of 512 tokens a run (default 16)")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to run (default all: %(default)s)")
+    arguments = parser.parse_args()
+    arguments.only = arguments.only.split(",")
+    if unknown := set(arguments.only) - set(PARTS):
+        parser.error(f"--only: no part {sorted(unknown)[0]!r}; there are {', '.join(PARTS)}")
+    if min(arguments.pairs, arguments.memory_pairs, arguments.windows) < 1:
+        parser.error("--pairs, --memory-pairs and --windows are at least 1")
+    return arguments
+
+
+def _machine() -> str:
+    import torch
+
+    names = ("lm_eval", "torch", "transformers", "lm-eval-dispersion")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    load = f", load average at the start {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{date.today()}; {os.cpu_count()} cores, {platform.machine()}, {platform.system()}; "
+        f"{torch.get_num_threads()} torch threads; Python {platform.python_version()}, {versions}{load}"
+    )
+
+
+def main() -> None:
+    """Runs the parts asked for; each prints as soon as it is done."""
+    arguments = _arguments()
+    # The models and texts are on this machine; a look-up on the Hub would only cost time.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    from benchmarks import condensation, hidden_states, procedure, recording, scaling
+    from benchmarks._measure import HEADER
+
+    print(_machine(), flush=True)
+    setup = recording.Setup(arguments.pairs, arguments.memory_pairs, arguments.windows)
+    runs = {"a": recording.run, "b": hidden_states.run, "c": procedure.run, "d": condensation.run}
+    chosen = [part for part in runs if part in arguments.only]
+    notes: list[str] = []
+    for part in chosen:
+        figures, said = runs[part](setup)
+        if part == chosen[0]:
+            print(f"{arguments.windows} windows of 512 tokens a run, batch size 1, float32\n\n{HEADER}")
+        for figure in figures:
+            print(figure.row(), flush=True)
+        notes += said
+    if notes:
+        print("\n" + "\n".join(f"- {note}" for note in notes), flush=True)
+    if "scaling" in arguments.only:
+        print("\n" + scaling.run(min(arguments.pairs, 3), arguments.memory_pairs), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
