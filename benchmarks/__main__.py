@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import platform
-import sys
 import warnings
 from datetime import date
 from importlib.metadata import version
@@ -17,7 +16,7 @@ PARTS = ("a", "b", "c", "d", "scaling")
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--pairs", type=int, default=12, help="rounds of each timing (default 12)")
-    parser.add_argument("--memory-pairs", type=int, default=3, help="rounds of each memory reading (default 3)")
+    parser.add_argument("--memory-pairs", type=int, default=5, help="rounds of each memory reading (default 5)")
     parser.add_argument("--windows", type=int, default=16, help="windows of 512 tokens a run (default 16)")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to run (default all: %(default)s)")
     arguments = parser.parse_args()
@@ -57,13 +56,14 @@ def main() -> None:
     runs = {"a": recording.run, "b": hidden_states.run, "c": procedure.run, "d": condensation.run}
     chosen = [part for part in runs if part in arguments.only]
     notes: list[str] = []
+    if chosen:
+        print(f"{arguments.windows} windows of 512 tokens a run, batch size 1, float32\n\n{HEADER}", flush=True)
     for part in chosen:
-        figures, said = runs[part](setup)
-        if part == chosen[0]:
-            print(f"{arguments.windows} windows of 512 tokens a run, batch size 1, float32\n\n{HEADER}")
-        for figure in figures:
-            print(figure.row(), flush=True)
-        notes += said
+        for said in runs[part](setup):
+            if isinstance(said, str):
+                notes.append(said)
+            else:
+                print(said.row(), flush=True)
     if notes:
         print("\n" + "\n".join(f"- {note}" for note in notes), flush=True)
     if "scaling" in arguments.only:
@@ -71,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -108,7 +108,7 @@ def ratio(rounds: Rounds, above: str, below: str, field: str) -> Spread:
 
 def median(rounds: Rounds, name: str, field: str) -> float:
     """Of one variant."""
-    return statistics.median(getattr(sample, field) for sample in rounds[name])
+    return float(statistics.median(getattr(sample, field) for sample in rounds[name]))
 
 
 def written(rounds: Rounds, name: str, count: int) -> str:

@@ -38,6 +38,8 @@ class Sample:
     """What one run took."""
 
     seconds: float
+    cpu: float
+    """Seconds of processor time, over all threads."""
     peak: int
     """Bytes: the highest resident size during the run, model included."""
     growth: int
@@ -53,12 +55,12 @@ def measure(prepare: Prepare) -> Sample:
     gc.collect()
     resident, before = _reset_peak(), _written()
     with contextlib.redirect_stderr(io.StringIO()):
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         job.work()
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     after, peak = _written(), _peak()
     written = None if before is None or after is None else after - before
-    return Sample(seconds, peak, max(0, peak - resident), written, job.report())
+    return Sample(seconds, cpu, peak, max(0, peak - resident), written, job.report())
 
 
 def _peak() -> int:

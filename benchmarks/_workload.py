@@ -97,7 +97,7 @@ def task(config: dict[str, Any], rows: list[dict[str, Any]], record: bool) -> Ta
 
     data = {"test": Dataset.from_list(rows)}
     common = {"task": "benchmark", "test_split": "test", "metadata": {"version": 1.0}}
-    made = (DispersionTask if record else ConfigurableTask)(
+    made: Any = (DispersionTask if record else ConfigurableTask)(
         config={**common, **config, "custom_dataset": lambda **_: data}
     )
     made.build_all_requests(rank=0, world_size=1)

@@ -1,8 +1,8 @@
 """(d) Recording against the PyPI package ``embedding-condensation``, on the same texts.
 
 The package pins transformers below 4.48, so it gets an environment of its own under ``.cache``. It is under a
-non-commercial licence: this file installs and calls it, and holds none of it. It measures cosines at all layers
-and no perplexity; recording gives D at all layers and lm_eval's own answers in that time.
+non-commercial licence: this file installs and calls it, and holds none of it. It scores no
+tokens, so there are two figures: against it alone, and against it after the lm_eval run it leaves to be done.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import _workload
@@ -52,35 +54,40 @@ def _run(*words: str) -> None:
         raise Unavailable(f"`{' '.join(words[1:])}` failed: {reason}")
 
 
-def run(setup: Setup) -> tuple[list[Figure], list[str]]:
-    """The figures and what else there is to say."""
+def run(setup: Setup) -> Iterator[Figure | str]:
+    """The figures, and what else there is to say."""
     try:
         python = environment()
     except Unavailable as reason:
-        return [], [f"(d) SKIPPED, nothing measured: {reason}"]
+        yield f"(d) SKIPPED, nothing measured: {reason}"
+        return
     _workload.windows(setup.windows)
-    folder = str(_workload.model_folder())
-    theirs = [str(python), "-m", "benchmarks._theirs", folder, str(setup.windows)]
+    model, count, name = str(_workload.model_folder()), setup.windows, PACKAGE.split("==")[0]
+    theirs = [str(python), "-m", "benchmarks._theirs", model, str(count)]
     offline = {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "MPLCONFIGDIR": str(_workload.CACHE / "matplotlib")}
     env = {**os.environ, **offline}
-    ours = command("recording", setup.windows)
-    with Worker(ours) as mine, Worker(theirs, env) as other:
-        samplers = {**dict.fromkeys(_SAME, mine.sample), "theirs": other.sample}
+    ours = command("recording", count)
+    with Worker(ours) as mine, Worker(command("stock", count)) as plain, Worker(theirs, env) as other:
+        samplers = {**dict.fromkeys(_SAME, mine.sample), "stock": plain.sample, "package": other.sample}
         times = alternate(samplers, setup.pairs, "(d) time")
-    peaks = alternate(
-        {**dict.fromkeys(_SAME, fresh(ours)), "theirs": fresh(theirs, env)}, setup.memory_pairs, "(d) memory"
+    yield setup.figure("d", f"{name} / recording", times, ("package", *_SAME), "seconds")
+    pairs = zip(times["stock"], times["package"], strict=True)
+    times["both"] = [replace(alone, seconds=plain.seconds + alone.seconds) for plain, alone in pairs]
+    yield setup.figure("d", f"plain lm_eval, then {name} / recording", times, ("both", *_SAME), "seconds")
+    d = {key: times[key][0].found["within"][-1] for key in ("package", "recording")}
+    yield (
+        f"(d) D of the last state: the package {d['package']:.4f} (no prefix, first position counts), "
+        f"recording {d['recording']:.4f}"
     )
-    names, what = ("theirs", *_SAME), f"{PACKAGE.split('==')[0]} / recording"
-    d = {name: times[name][0].found["within"][-1] for name in ("theirs", "recording")}
-    growth = {name: median(peaks, name, "growth") / MIB for name in ("theirs", "recording")}
-    return [
-        setup.figure("d", what, times, names, "seconds"),
-        setup.figure("d", what, peaks, names, "peak"),
-    ], [
-        f"(d) memory on top of the loaded model, {setup.windows} texts: the package {growth['theirs']:.0f} MiB, "
-        f"recording {growth['recording']:.0f} MiB",
-        f"(d) bytes written a text: the package {written(peaks, 'theirs', setup.windows)} (`plot=False`), "
-        f"recording {written(peaks, 'recording', setup.windows)}",
-        f"(d) D of the last state: the package {d['theirs']:.4f} (no prefix, first position counts), "
-        f"recording {d['recording']:.4f}",
-    ]
+    variants = {**dict.fromkeys(_SAME, fresh(ours)), "package": fresh(theirs, env)}
+    peaks = alternate(variants, setup.memory_pairs, "(d) memory")
+    yield setup.figure("d", f"{name} / recording", peaks, ("package", *_SAME), "peak")
+    growth = {key: median(peaks, key, "growth") / MIB for key in ("package", "recording")}
+    yield (
+        f"(d) memory on top of the loaded model, {count} texts: the package {growth['package']:.0f} MiB, "
+        f"recording {growth['recording']:.0f} MiB"
+    )
+    yield (
+        f"(d) bytes written a text: the package {written(peaks, 'package', count)} (without its plot), "
+        f"recording {written(peaks, 'recording', count)}"
+    )

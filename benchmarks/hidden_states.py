@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,18 +50,16 @@ def output_hidden_states(lm: HFLM, texts: list[str]) -> Prepare:
     return prepare
 
 
-def run(setup: Setup) -> tuple[list[Figure], list[str]]:
-    """The figures and what else there is to say."""
+def run(setup: Setup) -> Iterator[Figure | str]:
+    """The figures, and what else there is to say."""
     theirs = "output_hidden_states"
+    names, what = ("recording", theirs, "again"), "recording / `output_hidden_states=True`"
     times = setup.time("(b)", recording=recording, again=output_hidden_states, **{theirs: output_hidden_states})
     ours, other = (np.array(times[name][0].found["within"]) for name in ("recording", theirs))
     off = float(np.abs(ours - other).max())
     if not off < 1e-5:
         raise SystemExit(f"(b) the two ways differ in D by {off:.1e}: the comparison is void")
+    yield f"(b) D of all {len(ours)} states agrees between the two ways to {off:.0e}"
+    yield setup.figure("b", what, times, names, "seconds")
     peaks = setup.memory("(b)", recording="recording", again=theirs, **{theirs: theirs})
-    names, what = ("recording", theirs, "again"), "recording / `output_hidden_states=True`"
-    figures = [
-        setup.figure("b", what, times, names, "seconds"),
-        setup.figure("b", what, peaks, names, "peak"),
-    ]
-    return figures, [f"(b) D of all {len(ours)} states agrees between the two ways to {off:.0e}"]
+    yield setup.figure("b", what, peaks, names, "peak")

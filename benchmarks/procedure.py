@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,21 +93,21 @@ def _read_and_compare(folder: Path, count: int) -> list[float]:
     return found
 
 
-def run(setup: Setup) -> tuple[list[Figure], list[str]]:
-    """The figures and what else there is to say."""
+def run(setup: Setup) -> Iterator[Figure | str]:
+    """The figures, and what else there is to say."""
     variants = {"recording": recording, "again": recording, "two_passes": two_passes, "released": released}
     times = setup.time("(c)", **variants)
-    peaks = setup.memory("(c)", recording="recording", again="recording", released="released")
-    figures = [
-        setup.figure("c", f"paper's procedure, {name} / recording", times, (key, "recording", "again"), "seconds")
-        for name, key in (("two forward passes", "two_passes"), ("as released", "released"))
-    ]
-    names, what = ("released", "recording", "again"), "paper's procedure, as released / recording"
-    figures.append(setup.figure("c", what, peaks, names, "peak"))
+    for key, name in (("two_passes", "two forward passes"), ("released", "as released")):
+        yield setup.figure("c", f"paper's procedure, {name} / recording", times, (key, "recording", "again"), "seconds")
     d = {name: times[name][0].found["within"][-1] for name in ("recording", "released")}
-    return figures, [
-        f"(c) bytes written a window: the paper's procedure {written(peaks, 'released', setup.windows)}, "
-        f"recording {written(peaks, 'recording', setup.windows)}",
+    yield (
         f"(c) D of the last state: the paper's procedure {d['released']:.4f} (no prefix, first position counts), "
-        f"recording {d['recording']:.4f}",
-    ]
+        f"recording {d['recording']:.4f}"
+    )
+    peaks = setup.memory("(c)", recording="recording", again="recording", released="released")
+    names, what = ("released", "recording", "again"), "paper's procedure, as released / recording"
+    yield setup.figure("c", what, peaks, names, "peak")
+    yield (
+        f"(c) bytes written a window: the paper's procedure {written(peaks, 'released', setup.windows)}, "
+        f"recording {written(peaks, 'recording', setup.windows)}"
+    )

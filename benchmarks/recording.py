@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class Setup:
         base = median(rounds, below, field)
         quantity, unit = {
             "seconds": ("time", f"{base / self.windows:.3f} s a window"),
+            "cpu": ("processor time", f"{base / self.windows:.3f} s a window"),
             "peak": ("peak memory", f"{base / MIB:.0f} MiB"),
         }[field]
         measured, noise = ratio(rounds, above, below, field), ratio(rounds, twin, below, field)
@@ -100,16 +101,15 @@ def recording(lm: HFLM, texts: list[str]) -> Prepare:
     return prepare
 
 
-def run(setup: Setup) -> tuple[list[Figure], list[str]]:
-    """The figures and what else there is to say."""
+def run(setup: Setup) -> Iterator[Figure | str]:
+    """The figures, and what else there is to say."""
+    names, what = ("recording", "stock", "again"), "recording / plain lm_eval"
     times = setup.time("(a)", stock=stock, again=stock, recording=recording)
     stock_answers = {tuple(s.found["loglikelihoods"]) for s in times["stock"] + times["again"]}
     if {tuple(s.found["loglikelihoods"]) for s in times["recording"]} != stock_answers:
         raise SystemExit("(a) recording changes lm_eval's own answers: the comparison is void")
+    yield "(a) the log-likelihoods of all timed runs, with and without recording, are bit-identical"
+    yield setup.figure("a", what, times, names, "seconds", target=1.01)
+    yield setup.figure("a", what, times, names, "cpu")
     peaks = setup.memory("(a)", stock="stock", again="stock", recording="recording")
-    names, what = ("recording", "stock", "again"), "recording / plain lm_eval"
-    figures = [
-        setup.figure("a", what, times, names, "seconds", target=1.01),
-        setup.figure("a", what, peaks, names, "peak", target=1.02),
-    ]
-    return figures, ["(a) the log-likelihoods of all runs, with and without recording, are bit-identical"]
+    yield setup.figure("a", what, peaks, names, "peak", target=1.02)
