@@ -71,9 +71,11 @@ class Figure:
 
     @property
     def error(self) -> float:
-        """By how much the noise may move the median ratio: two standard errors of a median of so many pairs."""
+        """How far noise may move the median: two standard errors of a median of so many pairs, or what it shows."""
         values = self.noise.values
-        return 2 * 1.25 * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.inf
+        if len(values) < 2:
+            return math.inf
+        return max(2 * 1.25 * statistics.stdev(values) / len(values) ** 0.5, abs(self.noise.median - 1))
 
     @property
     def verdict(self) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import random
 import sys
 import time
+import tracemalloc
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks import _workload
 from benchmarks._measure import Rounds, Sampler, Spread, alternate, fresh, median
@@ -92,8 +94,28 @@ def variant(load: Load, record: bool) -> Prepare:
     return prepare
 
 
+def _heap(load: Load, record: bool) -> int:
+    """The peak of Python's and numpy's memory in a run, in bytes: exact, but blind to torch's."""
+    prepare = variant(load, record)
+    peaks: list[int] = []
+
+    def traced() -> Job:
+        job = prepare()
+
+        def work() -> None:
+            tracemalloc.start()
+            job.work()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+        return Job(work, dict)
+
+    measure(traced)
+    return peaks[0]
+
+
 def _prompts(texts: list[str], record: bool) -> Any:
-    config = {"output_type": "loglikelihood", "doc_to_text": "{{text}}", "doc_to_target": "w1"}
+    config = {"output_type": "loglikelihood", "doc_to_text": "{{text}}", "doc_to_target": " w1"}
     metrics = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
     return _workload.task({**config, "metric_list": metrics}, [{"text": text} for text in texts], record)
 
@@ -103,13 +125,15 @@ def run(pairs: int, memory_pairs: int) -> str:
     loads = [Load("rolling", count, SEGMENT) for count in COUNTS]
     loads += [Load("prompts", TOKENS // length, length) for length in LENGTHS]
     times = [_times(load, pairs) for load in loads]
+    heaps = [_heap(load, True) - _heap(load, False) for load in tqdm(loads, desc="(scaling) heap", unit="load")]
     peaks = [_peaks(load, memory_pairs) for load in loads]
     lines = [
         "| segments | vectors each | plain lm_eval, µs a vector | recording adds, µs a vector: median (min to max) "
-        "| noise: plain against plain | record at the end, s | plain: peak growth, MiB | recording adds, MiB | noise |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| noise: plain against plain | record at the end, s | plain: resident growth, MiB | recording adds, MiB | noise "
+        "| recording adds to the heap, KiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for load, spent, grown in zip(loads, times, peaks, strict=True):
+    for load, spent, grown, heap in zip(loads, times, peaks, heaps, strict=True):
         vectors = load.count * load.tokens
         cells = (
             f"{load.count:,} {'windows' if load.kind == 'rolling' else 'prompts'}", f"{load.tokens:,}",
@@ -119,9 +143,10 @@ def run(pairs: int, memory_pairs: int) -> str:
             f"{np.median([s.found['record'] for s in spent['recording']]):.2f}",
             f"{median(grown, 'plain', 'growth') / 2**20:.1f}",
             _difference(grown, "recording", "growth", 2**-20), _difference(grown, "again", "growth", 2**-20),
+            f"{heap / 1024:,.0f}",
         )  # fmt: skip
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join([*lines, "", *_says(loads, times, peaks)])
+    return "\n".join([*lines, "", *_says(loads, times, heaps)])
 
 
 def _times(load: Load, pairs: int) -> Rounds:
@@ -148,20 +173,19 @@ def _difference(rounds: Rounds, name: str, field: str, scale: float) -> Spread:
     return Spread([scale * (getattr(a, field) - getattr(b, field)) for a, b in pairs])
 
 
-def _says(loads: list[Load], times: list[Rounds], peaks: list[Rounds]) -> list[str]:
+def _says(loads: list[Load], times: list[Rounds], heaps: list[int]) -> list[str]:
     n = len(COUNTS)
     (segments, plain_segments), (tokens, plain_tokens) = (
         [_exponent(loads[part], times[part], axis, name) for name in ("recording", "plain")]
         for part, axis in ((slice(n), "count"), (slice(n, None), "tokens"))
     )
-    added = [median(r, "recording", "growth") - median(r, "plain", "growth") for r in peaks]
-    segment = (added[n - 1] - added[0]) / (COUNTS[-1] - COUNTS[0])
+    segment = (heaps[n - 1] - heaps[0]) / (COUNTS[-1] - COUNTS[0])
     return [
         f"- time with recording ~ segments^{segments:.2f} (plain lm_eval: {plain_segments:.2f}), "
         f"{COUNTS[0]:,} to {COUNTS[-1]:,} segments; 1 is linear",
         f"- time of a segment with recording ~ tokens^{tokens:.2f} (plain lm_eval: {plain_tokens:.2f}, attention "
         f"included), {LENGTHS[0]:,} to {LENGTHS[-1]:,} tokens",
-        f"- memory recording adds, from {COUNTS[0]:,} to {COUNTS[-1]:,} segments: {segment:,.0f} bytes a segment, of "
+        f"- heap that recording adds, from {COUNTS[0]:,} to {COUNTS[-1]:,} segments: {segment:,.0f} bytes a segment, of "
         f"which its {STATES} values of D are {4 * STATES}",
     ]
 

@@ -125,9 +125,10 @@ class LayerTap:
     def _after_decoder(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self._show is None:
             return
-        if self._next != self._expected + 1:
+        ran = max(0, self._next - 1)
+        if ran != self._expected:
             raise AttributionError(
-                f"{type(self._outer).__name__}: {max(0, self._next - 1)} of {self._expected} blocks ran in a forward pass"
+                f"{type(self._outer).__name__}: {ran} of {self._expected} blocks ran in a forward pass"
             )
         self._next = self._expected
         self._pass_on(output[0] if isinstance(output, tuple) else output.last_hidden_state)

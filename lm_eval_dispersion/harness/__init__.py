@@ -4,9 +4,19 @@ Importing this package (which lm_eval does when it loads one of our tasks, and n
 the request types to ``lm_eval.api.model.LM``.
 """
 
-from lm_eval_dispersion.harness import _upstream
-from lm_eval_dispersion.harness._task import DispersionTask
+from lm_eval_dispersion._errors import TaskError
 
-_upstream.attach()
+try:
+    from lm_eval_dispersion.harness import _upstream
+    from lm_eval_dispersion.harness._task import DispersionTask
+
+    _upstream.attach()
+except (ImportError, AttributeError) as error:
+    from importlib.metadata import version
+
+    raise TaskError(
+        f"lm_eval {version('lm_eval')} has moved what this version builds on ({error}); use lm_eval 0.4.13, or a newer "
+        "lm-eval-dispersion"
+    ) from error
 
 __all__ = ["DispersionTask"]

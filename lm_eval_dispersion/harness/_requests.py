@@ -48,8 +48,10 @@ def _new_recordings(requests: Sequence[Instance]) -> dict[str, Recording]:
 
 def _first_occurrences(requests: Sequence[Instance]) -> list[int]:
     """Indices without the copies lm_eval makes of an instance for ``repeats`` and data-parallel padding."""
-    seen: set[int] = set()
-    return [i for i, r in enumerate(requests) if id(r) not in seen and not seen.add(id(r))]  # type: ignore[func-returns-value]
+    first: dict[int, int] = {}
+    for index, request in enumerate(requests):
+        first.setdefault(id(request), index)
+    return list(first.values())
 
 
 def _rolling(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> tuple[list[Any], dict[str, Recording]]:

@@ -96,6 +96,8 @@ class _Records(Task):
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm_eval's; then each request asks for the type of ours that records."""
+        self._recording, self._summary = Recording(), None  # a task object may be evaluated more than once
+        self.seen_contexts.clear()
         self.OUTPUT_TYPE = self._stock_output_type
         super().build_all_requests(**kwargs)
         for instance in self._instances:
@@ -175,6 +177,8 @@ class _Records(Task):
         metadata = redacted(config.get("metadata") or {})
         metadata.pop("dispersion", None)
         if self._recording.described:
+            if not self._recording.layers:
+                logger.warning("%s: no segment is long enough to have a dispersion", self._name)
             metadata["dispersion"] = record(
                 self.summary,
                 task=self._name,

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 _HASH_SPACE = 2**256
 
 
-@dataclass
+@dataclass(slots=True)
 class Segment:
     """The scalars of one window or prompt: all that is kept of it, and all that a response cache may hold."""
 
@@ -67,6 +67,8 @@ class Recording:
     counts: Counter[str] = field(default_factory=Counter)
     text_hash: int = 0
     """Sum over texts of their SHA-256, modulo 2^256: the same in whatever order or process they come."""
+    layers: int = 0
+    """L + 1, or 0 where nothing was measured."""
     described: dict[str, Any] = field(default_factory=dict)
     """The capture's ``describe()`` and ``window``."""
 
@@ -78,6 +80,8 @@ class Recording:
     def add_segment(self, document: int, segment: Segment, reduced: Reduced | None) -> None:
         """Adds a segment with its vectors; ``reduced`` is None where there are none (short, or cached)."""
         self.segments.setdefault(document, []).append(segment)
+        if segment.dispersion is not None:
+            self.layers = len(segment.dispersion)
         if reduced is not None:
             self.across.add(document, reduced.last, reduced.last_count)
             if reduced.total is not None:
@@ -93,13 +97,8 @@ class Recording:
         self.all_pairs.merge(other.all_pairs)
         self.counts.update(other.counts)
         self.text_hash = (self.text_hash + other.text_hash) % _HASH_SPACE
+        self.layers = self.layers or other.layers
         self.described = self.described or other.described
-
-    @property
-    def layers(self) -> int:
-        """L + 1, or 0 where nothing was measured."""
-        every = (s.dispersion for segments in self.segments.values() for s in segments)
-        return next((len(d) for d in every if d is not None), 0)
 
     def document(self, number: int, prompts: bool) -> Floats:
         """[values, layers] of one document: one a window, but one for all of a document's prompts."""

@@ -175,11 +175,11 @@ def test_a_peft_adapter_is_measured_with_its_weights(run: Run, tiny_llama: Path,
 
 
 def test_samples_and_limit_choose_documents_as_in_lm_eval(run: Run) -> None:
-    task = recorded("stock_letters")
+    task = recorded("stock_generate")  # zero-shot: few-shot examples are drawn in document order
     _, some = run([task], evaluation={"limit": None, "samples": {task: [1, 3]}})
     _, first = run([task])
     by_document = {s["doc_id"]: s["dispersion"]["layers"] for s in logged(first, task)}
-    assert [s["doc_id"] for s in logged(some, task)] == [1, 3]
+    assert [s["doc_id"] for s in logged(some, task)] == [1, 1, 3, 3]
     for sample in logged(some, task):
         np.testing.assert_allclose(sample["dispersion"]["layers"], by_document[sample["doc_id"]], atol=1e-6)
 
@@ -204,6 +204,15 @@ def test_across_all_pairs_and_their_counts_are_over_the_documents_vectors(run: R
         np.testing.assert_allclose(record["within"]["mean"], within, atol=1e-5)
         assert results["results"][task]["dispersion,none"] == record["within"]["mean"][-1]
         assert results["results"][task]["dispersion_across,none"] == pytest.approx(all_pairs(last[-1]), abs=1e-5)
+
+
+def test_cached_requests_are_measured_alike(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
+    task = recorded("stock_letters")
+    first, second = (run([task], evaluation={"cache_requests": True})[1] for _ in range(2))
+    assert list(tmp_path.iterdir())
+    assert first["results"][task]["dispersion,none"] == second["results"][task]["dispersion,none"]
+    assert second["configs"][task]["metadata"]["dispersion"]["counts"]["segments"] == LIMIT
 
 
 def test_one_forward_pass_a_row_as_in_stock(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,9 @@ def windows(n: int = 600, documents: int = 60, slope: float = -0.1, seed: int = 
     noise = 0.02 * rng.standard_normal((n, 3))
     d = 0.5 + noise + np.column_stack([np.zeros(n), slope * (log_perplexity - 3), 0.1 * (length - 5)])
     repetition = rng.uniform(0.4, 0.6, n)
-    return Windows("m", "c", np.arange(n) % documents, d, log_perplexity, length, repetition, {"mean": [], "stderr": []})
+    return Windows(
+        "m", "c", np.arange(n) % documents, d, log_perplexity, length, repetition, {"mean": [], "stderr": []}
+    )
 
 
 def test_pearson_is_scipys_at_every_layer() -> None:
