@@ -27,7 +27,7 @@ install: $(VENV)/.dependencies
 	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 
 demo: install demo/.smollm2 demo/.gemma3
-	$(BIN)/python -m leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
+	$(BIN)/python -m leaderboard.report demo/results --picture demo/dispersion.png | tee demo/law.md
 
 demo/.smollm2: | install
 	$(DEMO_RUN) --model_args pretrained=$(SMOLLM2),gguf_file=SmolLM2-135M-Instruct.Q4_1.gguf,dtype=float32

@@ -1,22 +1,19 @@
 """The paper's law on lm_eval runs: correlation of D with log-perplexity, by window and in bins, with intervals.
 
-``python -m leaderboard.law OUTPUT_PATH [--picture FILE.png]`` prints a table of every corpus task below a folder
-of results. Bins are 25 of equal count over windows sorted by log-perplexity; the variant of the paper's released
+Bins are 25 of equal count over windows sorted by log-perplexity; the variant of the paper's released
 code (groups of 100, at most 100 of them spread evenly over perplexity, perplexity >= 25 dropped) stands beside
 them. Intervals are 95 % percentile bootstraps that resample documents, then bin again.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from leaderboard.windows import Floats, Windows, read_windows
+from leaderboard.windows import Floats, Windows
 
 BINS = 25
 RESAMPLES = 1000
@@ -154,25 +151,3 @@ def by_layer(laws: list[Law]) -> str:
         ]
         lines += [f"| {i} | {a} | {b} |" for i, (a, b) in enumerate(zip(found.by_window, found.by_bin, strict=True))]
     return "\n".join(lines)
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m leaderboard.law", description="The law by window and in bins.")
-    parser.add_argument("output_path", type=Path, help="what lm_eval's --output_path was, with --log_samples")
-    parser.add_argument("--picture", type=Path, help="also draw D by layer and D against log-perplexity")
-    parser.add_argument("--layers", action="store_true", help="also print every layer")
-    arguments = parser.parse_args()
-    laws = [law(w) for w in read_windows(arguments.output_path)]
-    print(table(laws))
-    if arguments.layers:
-        print(by_layer(laws))
-    if arguments.picture:
-        from leaderboard.picture import draw
-
-        draw(laws, arguments.picture)
-        print(f"\nPicture: {arguments.picture}")
-
-
-if __name__ == "__main__":
-    main()

@@ -175,11 +175,7 @@ class HFCapture:
                     on_prompt(index, result)
             return answers
 
-        with (
-            self._tap.attached(),
-            self._without_batch_size_probes(),
-            _listening(self._lm, tok_batch_encode=encode, _model_generate=generate),
-        ):
+        with self._tap.attached(), _listening(self._lm, tok_batch_encode=encode, _model_generate=generate):
             answers = list(self._lm.generate_until(requests))
         _require_all(awaited)
         return answers
@@ -195,6 +191,8 @@ class HFCapture:
         """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
 
         def call(inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            if probing:
+                return inner(inputs, *args, **kwargs)
             spans: list[Span] = []
             owners: list[int] = []
             for row, tokens in enumerate(inputs.cpu().numpy()):
@@ -210,7 +208,17 @@ class HFCapture:
                 on_reduced(index, result)
             return answer
 
-        with self._without_batch_size_probes(), _listening(self._lm, _model_call=call):
+        def probe(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            # `batch_size=auto` tries batches of made-up tokens, which are no request's rows.
+            nonlocal probing
+            probing = True
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                probing = False
+
+        probing = False
+        with _listening(self._lm, _model_call=call, _detect_batch_size=probe):
             yield
         _require_all(awaited)
 
@@ -218,28 +226,12 @@ class HFCapture:
         self, spans: list[Span], shape: tuple[int, ...], totals: bool, run: Callable[[], Any]
     ) -> tuple[Any, list[tuple[Span, Reduced]]]:
         """Runs a forward pass (the first of a generation) and reduces its spans."""
-        if self._probing or not spans:
+        if not spans:
             return run(), []
         reduction = Reduction(spans, shape[0], shape[1], totals)
         with self._tap.listening(reduction.add):
             answer = run()
         return answer, reduction.finish()
-
-    _probing = False
-
-    @contextmanager
-    def _without_batch_size_probes(self) -> Iterator[None]:
-        """``batch_size=auto`` tries batches of made-up tokens: no request's rows, and not to be reduced."""
-
-        def probe(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            self._probing = True
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                self._probing = False
-
-        with _listening(self._lm, _detect_batch_size=probe):
-            yield
 
 
 def _require_all(awaited: dict[Any, Any]) -> None:
