@@ -190,6 +190,8 @@ class HFCapture:
     ) -> Iterator[None]:
         """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
 
+        probing = False
+
         def call(inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             if probing:
                 return inner(inputs, *args, **kwargs)
@@ -217,7 +219,6 @@ class HFCapture:
             finally:
                 probing = False
 
-        probing = False
         with _listening(self._lm, _model_call=call, _detect_batch_size=probe):
             yield
         _require_all(awaited)
