@@ -51,16 +51,17 @@ class Sample:
 
 def measure(prepare: Prepare) -> Sample:
     """Runs a variant once; the progress bars of libraries are swallowed, ours are drawn elsewhere."""
-    job = prepare()
-    gc.collect()
-    resident, before = _reset_peak(), _written()
     with contextlib.redirect_stderr(io.StringIO()):
+        job = prepare()
+        gc.collect()
+        resident, before = _reset_peak(), _written()
         start, cpu = time.perf_counter(), time.process_time()
         job.work()
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    after, peak = _written(), _peak()
+        after, peak = _written(), _peak()
+        found = job.report()
     written = None if before is None or after is None else after - before
-    return Sample(seconds, cpu, peak, max(0, peak - resident), written, job.report())
+    return Sample(seconds, cpu, peak, max(0, peak - resident), written, found)
 
 
 def _peak() -> int:

@@ -2,122 +2,25 @@
 
 Documents of one window each carry the first question. Windows end at 512 tokens, so the second is asked of
 prompts of a labelled task, which are measured whole, with the same number of tokens at each length.
-``python -m benchmarks.scaling KIND COUNT TOKENS plain|recording`` is the child that memory is read from.
+
+Memory is told twice: the resident size, which holds all but is coarse, and the heap that Python and numpy
+have asked for, which is exact but does not see torch.
 """
 
 from __future__ import annotations
 
-import random
-import sys
-import time
 import tracemalloc
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import _workload
 from benchmarks._measure import Rounds, Sampler, Spread, alternate, fresh, median
-from benchmarks._sample import Job, Prepare, measure, serve
+from benchmarks._sample import Job, Prepare, measure
+from benchmarks._tiny import LAYERS, Load, variant, warm_up
 
-if TYPE_CHECKING:
-    from lm_eval.models.huggingface import HFLM
-
-HIDDEN, LAYERS, LONGEST, WORDS = 64, 2, 8192, 256
 STATES = LAYERS + 1
 COUNTS, SEGMENT = (100, 1_000, 10_000), 64
 LENGTHS, TOKENS = (64, 512, 2_048, 8_192), 2**17
-
-
-@dataclass(frozen=True)
-class Load:
-    """``count`` segments of ``tokens`` vectors."""
-
-    kind: str
-    count: int
-    tokens: int
-
-    def texts(self) -> list[str]:
-        """Random words, one a token; a window of n vectors scores n + 1 tokens, the first after the prefix."""
-        draw = random.Random(0)
-        length = self.tokens + (self.kind == "rolling")
-        return [" ".join(f"w{draw.randrange(WORDS)}" for _ in range(length)) for _ in range(self.count)]
-
-    def command(self, variant: str) -> list[str]:
-        """Starts the child."""
-        words = (self.kind, str(self.count), str(self.tokens), variant)
-        return [sys.executable, "-m", "benchmarks.scaling", *words]
-
-
-@cache
-def tiny() -> HFLM:
-    """64 dimensions, 2 blocks, one token a word, batches of 8."""
-    import torch
-    from lm_eval.models.huggingface import HFLM
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    vocabulary = {"<s>": 0, **{f"w{i}": i + 1 for i in range(WORDS)}}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="<s>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=LAYERS,
-        num_attention_heads=4, max_position_embeddings=LONGEST + 8, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    return HFLM(pretrained=LlamaForCausalLM(config).eval(), tokenizer=tokenizer, batch_size=8)
-
-
-def variant(load: Load, record: bool) -> Prepare:
-    """Plain lm_eval or recording; ``found`` has what making the record takes at the end, once a task."""
-    lm, texts = tiny(), load.texts()
-
-    def prepare() -> Job:
-        task = _workload.rolling(texts, record) if load.kind == "rolling" else _prompts(texts, record)
-        method = getattr(lm, task.instances[0].request_type)
-
-        def report() -> dict[str, Any]:
-            if not record:
-                return {}
-            start = time.perf_counter()
-            counts = _workload.recorded(task)["counts"]
-            seconds = time.perf_counter() - start
-            if (counts["segments"], counts["vectors"]) != (load.count, load.count * load.tokens):
-                raise RuntimeError(f"{load} was recorded as {counts}")
-            return {"record": seconds}
-
-        return Job(lambda: method(task.instances), report)
-
-    return prepare
-
-
-def _heap(load: Load, record: bool) -> int:
-    """The peak of Python's and numpy's memory in a run, in bytes: exact, but blind to torch's."""
-    prepare = variant(load, record)
-    peaks: list[int] = []
-
-    def traced() -> Job:
-        job = prepare()
-
-        def work() -> None:
-            tracemalloc.start()
-            job.work()
-            peaks.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-
-        return Job(work, dict)
-
-    measure(traced)
-    return peaks[0]
-
-
-def _prompts(texts: list[str], record: bool) -> Any:
-    config = {"output_type": "loglikelihood", "doc_to_text": "{{text}}", "doc_to_target": " w1"}
-    metrics = [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}]
-    return _workload.task({**config, "metric_list": metrics}, [{"text": text} for text in texts], record)
 
 
 def run(pairs: int, memory_pairs: int) -> str:
@@ -129,8 +32,8 @@ def run(pairs: int, memory_pairs: int) -> str:
     peaks = [_peaks(load, memory_pairs) for load in loads]
     lines = [
         "| segments | vectors each | plain lm_eval, µs a vector | recording adds, µs a vector: median (min to max) "
-        "| noise: plain against plain | record at the end, s | plain: resident growth, MiB | recording adds, MiB | noise "
-        "| recording adds to the heap, KiB |",
+        "| noise: plain against plain | record at the end, s "
+        "| plain lm_eval, resident growth, MiB | recording adds, MiB | noise | recording adds to the heap, KiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for load, spent, grown, heap in zip(loads, times, peaks, heaps, strict=True):
@@ -151,9 +54,7 @@ def run(pairs: int, memory_pairs: int) -> str:
 
 def _times(load: Load, pairs: int) -> Rounds:
     prepared = {"plain": variant(load, False), "again": variant(load, False), "recording": variant(load, True)}
-    small = Load(load.kind, min(8, load.count), load.tokens)
-    for record in (False, True):
-        measure(variant(small, record))
+    warm_up(load)
     samplers: dict[str, Sampler] = {name: _sampler(prepare) for name, prepare in prepared.items()}
     return alternate(samplers, pairs, f"(scaling) {load.count} x {load.tokens} time")
 
@@ -185,8 +86,8 @@ def _says(loads: list[Load], times: list[Rounds], heaps: list[int]) -> list[str]
         f"{COUNTS[0]:,} to {COUNTS[-1]:,} segments; 1 is linear",
         f"- time of a segment with recording ~ tokens^{tokens:.2f} (plain lm_eval: {plain_tokens:.2f}, attention "
         f"included), {LENGTHS[0]:,} to {LENGTHS[-1]:,} tokens",
-        f"- heap that recording adds, from {COUNTS[0]:,} to {COUNTS[-1]:,} segments: {segment:,.0f} bytes a segment, of "
-        f"which its {STATES} values of D are {4 * STATES}",
+        f"- heap that recording adds, from {COUNTS[0]:,} to {COUNTS[-1]:,} segments: {segment:,.0f} bytes a segment, "
+        f"of which its {STATES} values of D are {4 * STATES}",
     ]
 
 
@@ -200,9 +101,21 @@ def _exponent(loads: list[Load], times: list[Rounds], axis: str, name: str) -> f
     return float(np.polyfit(np.log(sizes), np.log(each), 1)[0])
 
 
-if __name__ == "__main__":
-    kind, count, tokens, which = sys.argv[1:]
-    load = Load(kind, int(count), int(tokens))
-    for record in (False, True):
-        measure(variant(Load(kind, min(8, load.count), load.tokens), record))
-    serve(variant(load, which == "recording"))
+def _heap(load: Load, record: bool) -> int:
+    """The peak of Python's and numpy's memory in a run, in bytes: exact, but blind to torch's."""
+    prepare = variant(load, record)
+    peaks: list[int] = []
+
+    def traced() -> Job:
+        job = prepare()
+
+        def work() -> None:
+            tracemalloc.start()
+            job.work()
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+        return Job(work, dict)
+
+    measure(traced)
+    return peaks[0]

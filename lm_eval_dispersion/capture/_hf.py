@@ -189,7 +189,6 @@ class HFCapture:
         self, awaited: Awaited, totals: bool, on_reduced: Callable[[int, Reduced], None]
     ) -> Iterator[None]:
         """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
-
         probing = False
 
         def call(inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
