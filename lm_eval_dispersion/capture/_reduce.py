@@ -56,10 +56,10 @@ class Reduction:
         if not self._everything:
             x = x.index_select(0, rows)
         sums = unit_sums(x, mask)
-        last = unit_sums(x.gather(1, last_position.unsqueeze(-1).expand(-1, 1, x.shape[-1])))
+        last = x.gather(1, last_position.unsqueeze(-1).expand(-1, 1, x.shape[-1])).squeeze(1).to(sums.total.dtype)
         total = (sums.total,) if self._totals else ()
         square = sums.total.square().sum(-1)
-        self._layers.append((square, sums.count, sums.zero, sums.nonfinite, last.total, last.count, *total))
+        self._layers.append((square, sums.count, sums.zero, sums.nonfinite, last, *total))
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Mask, rows and last positions, copied once to each device that holds layers."""
@@ -76,7 +76,10 @@ class Reduction:
         """
         columns = [_stacked([x.cpu() for x in column]) for column in zip(*self._layers, strict=True)]
         d = closed_form(columns[0], columns[1]).numpy()
-        count, zero, nonfinite, last, last_count, *totals = (column.numpy() for column in columns[1:])
+        lasts = unit_sums(columns[4].unsqueeze(-2))
+        last, last_count = lasts.total.numpy(), lasts.count.numpy()
+        count, zero, nonfinite = (column.numpy() for column in columns[1:4])
+        totals = [column.numpy() for column in columns[5:]]
         results = []
         for i, span in enumerate(self._spans):
             must = span.stop - span.start

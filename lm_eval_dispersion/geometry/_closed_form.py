@@ -73,10 +73,13 @@ def unit_sums(vectors: Tensor, mask: Tensor | None = None) -> UnitSums:
             norm = torch.linalg.vector_norm(x, dim=-1)
             finite = torch.isfinite(norm)
             good = wanted & finite & (norm > 0)
-            # `where` before the division: NaN times a weight of zero would still be NaN.
-            unit = torch.where(good.unsqueeze(-1), x, 0.0)
-            unit.div_(torch.where(good, norm, 1.0).unsqueeze(-1))
-            total[block] += unit.sum(dim=-2)
+            # NaN times a weight of zero would still be NaN. On the CPU a look saves the copy where there is
+            # none; elsewhere it would wait for the device.
+            if x.device.type != "cpu" or not bool(finite.all()):
+                x = torch.where(good.unsqueeze(-1), x, 0.0)
+            weight = torch.where(good, norm.reciprocal(), 0.0)
+            # Not a matrix product: that one rounds more, and on some devices multiplies in reduced precision.
+            total[block] += (x * weight.unsqueeze(-1)).sum(dim=-2)
             counts[0, block] += good.sum(-1)
             counts[1, block] += (wanted & (norm == 0)).sum(-1)
             counts[2, block] += (wanted & ~finite).sum(-1)
