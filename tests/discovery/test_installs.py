@@ -64,13 +64,22 @@ class Environment:
         return dict(json.loads(self.run("-c", code).stdout.splitlines()[-1]))
 
 
+def _linked(source: str, target: str) -> None:
+    """A hard link to one of lm_eval's many files, or a copy on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A checkout of lm_eval and of ours, and a wheel of each, as pip takes them."""
     folder = tmp_path_factory.mktemp("sources")
     theirs, ours, wheels = folder / "lm-evaluation-harness", folder / "ours", folder / "wheels"
-    theirs.mkdir()
-    (theirs / "lm_eval").symlink_to(Path(lm_eval.__file__).parent)
+    # Not one symbolic link: pip would follow it, and take all that lies beside lm_eval with it.
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(lm_eval.__file__).parent, theirs / "lm_eval", ignore=ignored, copy_function=_linked)
     (theirs / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["setuptools>=64"]\nbuild-backend = "setuptools.build_meta"\n'
         f'[project]\nname = "lm_eval"\nversion = "{lm_eval.__version__}"\n'
