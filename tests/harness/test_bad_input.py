@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,26 @@ from stock import CHOICE, ROLLING
 Load = Callable[..., str]
 
 
-@pytest.fixture
-def refused(tmp_path: Path) -> Load:
-    """Loads a task as lm_eval does and gives back the one line it ends with."""
+@pytest.fixture(scope="module")
+def task_manager() -> Any:
     from lm_eval.tasks import TaskManager
+
+    return TaskManager()
+
+
+@pytest.fixture
+def refused(task_manager: Any, tmp_path: Path) -> Load:
+    """Loads a task by name, or a YAML by its path, and gives back the one line it ends with."""
 
     def load(task: str, yaml: str | None = None, **options: Any) -> str:
         folder = tmp_path / "tasks"
         folder.mkdir(exist_ok=True)
         if yaml is not None:
             (folder / f"{task}.yaml").write_text(yaml)
-        metadata = {"dispersion": options} if options else None
+        manager = copy(task_manager)  # indexing lm_eval's tasks takes seconds, once
+        manager._factory = type(task_manager._factory)(meta={"dispersion": options} if options else None)
         with pytest.raises(SystemExit) as stop:
-            manager = TaskManager(include_path=str(folder), metadata=metadata)
-            manager.load([task])
+            manager.load([task if yaml is None else str(folder / f"{task}.yaml")])
         line = str(stop.value.code)
         assert line.startswith("lm-eval-dispersion: ") and "\n" not in line
         return line
@@ -236,3 +243,10 @@ def test_documents_of_one_token_have_perplexity_and_no_dispersion(tiny_llama: Pa
         assert row[f"{name},none"] is None and row[f"{name}_stderr,none"] == "N/A"
     counts = found["configs"]["dispersion_text"]["metadata"]["dispersion"]["counts"]
     assert (counts["documents"], counts["short_windows"], counts["segments"]) == (8, 8, 0)
+
+
+def test_a_task_in_the_wrappers_own_folder_is_found(task_manager: Any, tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text(CHOICE.replace("stock_choice", "theirs"))
+    (tmp_path / "mine.yaml").write_text(wrapping("theirs"))
+    (task,) = task_manager.load([str(tmp_path / "mine.yaml")])["tasks"].values()
+    assert task.config.task == "mine" and task.config.doc_to_choice == "choices"
