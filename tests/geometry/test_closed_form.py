@@ -301,7 +301,6 @@ for x in (many, long):
 
 
 def test_memory_stays_far_below_all_pairs_and_below_a_float32_copy() -> None:
-    pytest.importorskip("resource")
     run = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True)
     many, long = map(int, run.stdout.split())
     assert many < 20_000**2 * 4 / 50
