@@ -178,7 +178,10 @@ def test_interrupting_leaves_no_half_written_file(smollm2: str, tmp_path: Path) 
         smollm2,
     ]
     command += ["--tasks", "dispersion_demo_wiki", "--output_path", str(output), "--log_samples"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell's background job, which a CI's may be, hands down an ignored SIGINT.
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     assert process.stderr is not None
     for line in process.stderr:
         if "Running dispersion_loglikelihood_rolling" in line:
