@@ -80,7 +80,7 @@ def measure(
     loglikelihoods = capture.loglikelihood_rolling(requests, on_window)
     summary = Summary(recording, prompts=False)
     across, all_pairs = recording.across.dispersion(), recording.all_pairs.dispersion()
-    segments = [s for of_text in recording.segments.values() for s in of_text]
+    segments = recording.every_segment()
     measured = sum(s.dispersion is not None for s in segments)
     return Measurement(
         within=summary.within.mean,

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from reference import LEAST, document_windows, profile
 
 import lm_eval_dispersion
 from lm_eval_dispersion.corpora import demo_code, demo_news
-
-sys.path.insert(0, str(Path(__file__).parent / "harness"))
-from reference import LEAST, document_windows, profile
 
 
 def test_measure_gives_what_transformers_own_states_give(tiny_llama: Path) -> None:

@@ -2,7 +2,8 @@
 
 from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, unit_sums
 from lm_eval_dispersion.geometry._correlation import Correlation, correlate
-from lm_eval_dispersion.geometry._pairs import GROUPS, Pairs
+from lm_eval_dispersion.geometry._jackknife import GROUPS
+from lm_eval_dispersion.geometry._pairs import Pairs
 from lm_eval_dispersion.geometry._within import Within
 
 __all__ = [

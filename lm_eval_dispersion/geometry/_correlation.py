@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from lm_eval_dispersion.geometry._pairs import GROUPS
+from lm_eval_dispersion.geometry._jackknife import GROUPS, jackknife
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +45,8 @@ def correlate(dispersion: Floats, log_perplexity: Floats, documents: NDArray[np.
         present = np.unique(group)
         if len(present) >= 2:
             kept = [group != g for g in present]
-            out[1, layer] = _jackknife([_pearson(x[k], y[k]) for k in kept])
-            out[3, layer] = _jackknife([_spearman(x[k], y[k]) for k in kept])
+            out[1, layer] = jackknife(np.array([_pearson(x[k], y[k]) for k in kept]))
+            out[3, layer] = jackknife(np.array([_spearman(x[k], y[k]) for k in kept]))
     return Correlation(out[0], out[1], out[2], out[3], count)
 
 
@@ -58,9 +58,3 @@ def _pearson(x: Floats, y: Floats) -> float:
 
 def _spearman(x: Floats, y: Floats) -> float:
     return _pearson(rankdata(x), rankdata(y)) if len(x) else float("nan")
-
-
-def _jackknife(deleted: list[float]) -> float:
-    values = np.asarray(deleted)
-    k = len(values)
-    return float(np.sqrt((k - 1) / k * ((values - values.mean()) ** 2).sum()))

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from lm_eval_dispersion.geometry._closed_form import closed_form
+from lm_eval_dispersion.geometry._jackknife import GROUPS, jackknife
 
 Floats = NDArray[np.float64]
-
-GROUPS = 50
 
 
 class Pairs:
@@ -71,9 +70,8 @@ class Pairs:
             left = total @ total - 2 * sums @ total + np.einsum("gd,gd->g", sums, sums)
             has = n > 0
             without = _closed_form(left, n.sum() - n)[has]
-            k = int(has.sum())
-            if k >= 2:
-                stderr[layer] = np.sqrt((k - 1) / k * ((without - without.mean()) ** 2).sum())
+            if len(without) >= 2:
+                stderr[layer] = jackknife(without)
         return value, stderr
 
 

@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 _SECRET = ("token", "api_key", "apikey", "password", "secret", "auth", "credential")
 # Arguments of lm_eval's models whose names contain the words above and which hold no secret.
-_HARMLESS = ("tok", "prefix_token_id", "add_bos_token", "think_end_token", "tokenizer", "max_tokens")
+_HARMLESS = ("prefix_token_id", "add_bos_token", "think_end_token", "max_tokens")
 
 _warned = False
 

@@ -94,6 +94,10 @@ class _Records(Task):
     def _records_prompts(self) -> bool:
         return bool(self._stock_output_type != _CORPUS)
 
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        return _METRICS if self._records_prompts else _CORPUS_METRICS
+
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm_eval's; then each request asks for the type of ours that records."""
         self._recording, self._summary = Recording(), None  # a task object may be evaluated more than once
@@ -122,9 +126,9 @@ class _Records(Task):
 
     def doc_iterator(self, **kwargs: Any) -> Iterator[tuple[int, Any]]:
         """As lm_eval's; remembers which document ``process_results`` is about to be called for."""
-        for number_, doc in super().doc_iterator(**kwargs):
-            self._document = number_
-            yield number_, doc
+        for document, doc in super().doc_iterator(**kwargs):
+            self._document = document
+            yield document, doc
 
     def process_results(self, doc: Any, results: Any) -> dict[str, Any]:
         """lm_eval's metrics of a document and, for the log of samples, what was measured on it."""
@@ -161,14 +165,12 @@ class _Records(Task):
                 "tokens": sum(s.vectors for s in segments),
                 "truncated": any(s.truncated for s in segments),
             }
-        names = _METRICS if prompts else _CORPUS_METRICS
         # The other metrics are of the whole task; their logged value is how many segments this document adds.
-        return {name: sample if name == "dispersion" else len(values) for name in names}
+        return {name: sample if name == "dispersion" else len(values) for name in self._metrics}
 
     def aggregation(self) -> dict[str, Any]:
         """lm_eval's and ours."""
-        names = _METRICS if self._records_prompts else _CORPUS_METRICS
-        ours = {name: Metric(self, name) for name in names} if self._adds_metrics else {}
+        ours = {name: Metric(self, name) for name in self._metrics} if self._adds_metrics else {}
         return super().aggregation() | ours
 
     def dump_config(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def schema() -> dict[str, Any]:
 
 def _counts(summary: Summary) -> dict[str, int]:
     recording = summary.recording
-    segments = [s for of_document in recording.segments.values() for s in of_document]
+    segments = recording.every_segment()
     measured = [s for s in segments if s.dispersion is not None]
     counts = {
         "documents": len(recording.documents),

@@ -100,6 +100,10 @@ class Recording:
         self.layers = self.layers or other.layers
         self.described = self.described or other.described
 
+    def every_segment(self) -> list[Segment]:
+        """With and without a D, of all documents."""
+        return [segment for segments in self.segments.values() for segment in segments]
+
     def document(self, number: int, prompts: bool) -> Floats:
         """[values, layers] of one document: one a window, but one for all of a document's prompts."""
         rows = [s.dispersion for s in self.segments.get(number, ()) if s.dispersion is not None]
