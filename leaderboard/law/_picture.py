@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 if TYPE_CHECKING:
-    from leaderboard.law import Law
+    from leaderboard.law._statistics import Law
 
 
 def draw(laws: list[Law], file: Path) -> None:

@@ -1,18 +1,17 @@
-"""``python -m leaderboard.report OUTPUT_PATH``: the law on every corpus task below a folder of lm_eval's results."""
+"""``python -m leaderboard.law OUTPUT_PATH``: the law on every corpus task below a folder of lm_eval's results."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from leaderboard.law import by_layer, law, table
-from leaderboard.picture import draw
-from leaderboard.windows import read_windows
+from leaderboard.law import by_layer, law, read_windows, table
+from leaderboard.law._picture import draw
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m leaderboard.report", description="D against log-perplexity.")
+    parser = argparse.ArgumentParser(prog="python -m leaderboard.law", description="D against log-perplexity.")
     parser.add_argument("output_path", type=Path, help="what lm_eval's --output_path was, with --log_samples")
     parser.add_argument("--picture", type=Path, help="also draw D by layer and D against log-perplexity")
     parser.add_argument("--layers", action="store_true", help="also print every layer")

@@ -1,0 +1,79 @@
+"""Where results files come from: a folder, or a dataset repository of the Hub."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from leaderboard.records._clean import clean
+
+PREFIX = "hf://datasets/"
+_PLACE = re.compile(r"(?:^|__)(?:home|root|Users|mnt|tmp)__|^[A-Za-z]__", re.IGNORECASE)
+
+
+def results_folder(source: str) -> Path:
+    """The local folder of a source; a Hub dataset's results files are fetched into the client's own cache.
+
+    Args:
+        source: a folder, or ``hf://datasets/OWNER/NAME[@REVISION]`` (the Hub's own notation).
+
+    Raises:
+        SystemExit: where there is no such folder or repository, in one line.
+    """
+    if not source.startswith(PREFIX):
+        folder = Path(source)
+        if not folder.is_dir():
+            raise SystemExit(f"leaderboard: no folder {source}; give what lm_eval's --output_path was")
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    repository, _, revision = source.removeprefix(PREFIX).partition("@")
+    try:
+        fetched = snapshot_download(
+            repository,
+            repo_type="dataset",
+            revision=revision or None,
+            allow_patterns=["results_*.json", "**/results_*.json"],
+        )
+    except RepositoryNotFoundError as error:
+        raise SystemExit(
+            f"leaderboard: no dataset {repository} on the Hub, or no right to read it; try `hf auth login`"
+        ) from error
+    except HFValidationError as error:
+        raise SystemExit(f"leaderboard: {source} is not {PREFIX}OWNER/NAME") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SystemExit(f"leaderboard: cannot fetch {source}: {reason}") from error
+    return Path(fetched)
+
+
+def results_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Every aggregated results file below the folders, sorted, and the name it goes by.
+
+    That is its path below its folder (and the folder's name, where there are several), without the place on somebody's
+    machine that lm_eval writes into the folder's name for a local model (``__home__me__models__x``: ``x``).
+    """
+    several = len(folders) > 1
+    seen: Counter[str] = Counter()
+    found = []
+    for folder in folders:
+        for file in sorted(folder.rglob("results_*.json")):
+            parts = file.relative_to(folder).parts
+            name = clean("/".join(map(_without_place, (folder.resolve().name, *parts) if several else parts)))
+            seen[name] += 1
+            found.append((file, name if seen[name] == 1 else f"{name} ({seen[name]})"))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _without_place(part: str) -> str:
+    if part.startswith("__") or _PLACE.search(part):
+        return part.rstrip("_").rsplit("__", 1)[-1]
+    return part

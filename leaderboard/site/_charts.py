@@ -1,0 +1,263 @@
+"""The charts as Vega-Lite specifications: one text for the picture made at the build and for the live chart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaderboard.board import Board
+from leaderboard.predictors import SignalFit, TaskFit
+
+Spec = dict[str, Any]
+Floats = NDArray[np.float64]
+
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_ACCENT, _OTHER, _MUTED = "#0b6bcb", "#b35900", "#6b7280"
+_SHAPES = 8
+
+
+def accuracy_by_size(board: Board) -> Spec | None:
+    """Mean accuracy over chance against parameters, and its Pareto frontier; None without two models to show."""
+    parameters = board.entries["parameters"].astype(float).to_numpy()
+    there = np.flatnonzero(np.isfinite(board.ranks.score) & np.isfinite(parameters))
+    points = _models(
+        board, there, parameters=parameters[there], **_bars(board.ranks.score[there], board.ranks.stderr[there])
+    )
+    if len(points) < 2:
+        return None
+    frontier, best = [], -math.inf
+    for point in sorted(points, key=lambda p: (p["parameters"], -p["value"])):
+        if point["value"] > best:
+            best = point["value"]
+            frontier.append(point)
+    x = {
+        "field": "parameters",
+        "type": "quantitative",
+        "scale": {"type": "log", "nice": False},
+        "axis": {"labelExpr": "replace(format(datum.value, '~s'), 'G', 'B')", "tickCount": 6},
+        "title": "parameters",
+    }
+    y = _points("value", "mean accuracy over chance, %")
+    return _spec(
+        {"values": points},
+        [
+            {
+                "data": {"values": frontier},
+                "mark": {"type": "line", "interpolate": "step-after", "color": _OTHER, "strokeWidth": 1.5},
+                "encoding": {"x": x, "y": {**y, "scale": {"zero": False}}},
+            },
+            _error_bars(len(points), x),
+            {
+                "mark": {"type": "point", "filled": True, "color": _ACCENT, "size": 45, "opacity": 0.75},
+                "encoding": {"x": x, "y": y, "tooltip": _tooltip("model", "family", "parameters", "value")},
+            },
+        ],
+    )
+
+
+def dispersion_against_accuracy(board: Board, accuracy: int, signal: int, fit: SignalFit | None) -> Spec | None:
+    """A corpus's D against a benchmark's accuracy, with the fit and its interval where there is one."""
+    there = np.flatnonzero(np.isfinite(board.values[:, signal]) & np.isfinite(board.values[:, accuracy]))
+    points = _models(
+        board,
+        there,
+        D=np.round(board.values[there, signal], 5),
+        **_bars(board.values[there, accuracy], board.stderr[there, accuracy]),
+    )
+    if len(points) < 2:
+        return None
+    x = {"field": "D", "type": "quantitative", "scale": {"zero": False}, "title": board.columns[signal].label}
+    y = _points("value", f"accuracy on {board.columns[accuracy].label}, %")
+    layers = []
+    if fit is not None and fit.curve is not None:
+        curve = [
+            {
+                "D": round(float(d), 5),
+                "value": round(100 * float(p), 3),
+                "low": round(100 * float(a), 3),
+                "high": round(100 * float(b), 3),
+            }
+            for d, p, a, b in zip(fit.curve.x, fit.curve.predicted, fit.curve.low, fit.curve.high, strict=True)
+        ]
+        if all(math.isfinite(c["low"]) and math.isfinite(c["high"]) for c in curve):
+            layers.append(
+                {
+                    "data": {"values": curve},
+                    "mark": {"type": "area", "color": _ACCENT, "opacity": 0.15},
+                    "encoding": {"x": x, "y": _points("low", None), "y2": {"field": "high"}},
+                }
+            )
+        else:
+            for c in curve:
+                del c["low"], c["high"]
+        layers.append(
+            {"data": {"values": curve}, "mark": {"type": "line", "color": _ACCENT}, "encoding": {"x": x, "y": y}}
+        )
+    layers += [_error_bars(len(points), x), _family_points(points, x, y, _tooltip("model", "family", "D", "value"))]
+    return _spec({"values": points}, layers)
+
+
+def predicted_against_measured(board: Board, fit: TaskFit) -> Spec | None:
+    """Every model predicted with its family left out, against what was measured; the diagonal is perfection."""
+    about = board.entries.set_index("entry")
+    points = [
+        {
+            "model": about.at[p.entry, "title"],
+            "family": about.at[p.entry, "family"],
+            "measured": round(100 * p.measured, 3),
+            "value": round(100 * p.predicted, 3),
+            **_ends(p.low, p.high),
+        }
+        for p in fit.predictions
+        if p.measured is not None and math.isfinite(p.measured) and math.isfinite(p.predicted)
+    ]
+    if len(points) < 2:
+        return None
+    least = min(min(p["measured"], p["value"]) for p in points)
+    most = max(max(p["measured"], p["value"]) for p in points)
+    ends = [{"measured": v, "value": v} for v in (least, most)]
+    x = {"field": "measured", "type": "quantitative", "scale": {"zero": False}, "title": "measured accuracy, %"}
+    y = _points("value", "predicted accuracy, %")
+    diagonal: Spec = {
+        "data": {"values": ends},
+        "mark": {"type": "line", "strokeDash": [4, 4], "color": _MUTED},
+        "encoding": {"x": x, "y": y},
+    }
+    shown = _tooltip("model", "family", "measured", "value")
+    return _spec({"values": points}, [diagonal, _error_bars(len(points), x), _family_points(points, x, y, shown)])
+
+
+def signals(fits: list[TaskFit]) -> Spec | None:
+    """How much less each signal errs than the mean, by benchmark; None where nothing was fitted."""
+    cells = []
+    for fit in fits:
+        for signal in fit.signals:
+            mae, base = signal.by_family.mae.value, signal.baseline_mae.value
+            if signal.kind == "baseline" or not (math.isfinite(mae) and math.isfinite(base) and base > 0):
+                continue
+            gain = 100 * (1 - mae / base)
+            cells.append(
+                {
+                    "task": fit.task,
+                    "signal": signal.label,
+                    "gain": round(gain, 2),
+                    "shown": f"{gain:+.0f}",
+                    "MAE": round(mae, 3),
+                    "mean": round(base, 3),
+                    "models": signal.by_family.n_models,
+                    "families": signal.by_family.n_families,
+                }
+            )
+    if not cells:
+        return None
+    x = {
+        "field": "task",
+        "type": "nominal",
+        "title": None,
+        "axis": {"orient": "top", "labelAngle": -30, "labelLimit": 160},
+    }
+    order = list(dict.fromkeys(c["signal"] for c in cells))
+    y = {"field": "signal", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 320}}
+    color = {
+        "field": "gain",
+        "type": "quantitative",
+        "title": "MAE below the mean's, %",
+        "scale": {"domain": [-50, 0, 50], "range": ["#f0a868", "#f4f4f5", "#7db7ef"], "clamp": True},
+    }
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rect", "stroke": "#ffffff"},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "color": color,
+                "tooltip": _tooltip("task", "signal", "MAE", "mean", "models", "families"),
+            },
+        },
+        {
+            "mark": {"type": "text", "color": "#111827", "fontSize": 11},
+            "encoding": {"x": x, "y": y, "text": {"field": "shown"}},
+        },
+    ]
+    tasks = len({c["task"] for c in cells})
+    return _spec({"values": cells}, layers) | {"width": {"step": max(48, 320 // tasks)}, "height": {"step": 22}}
+
+
+def _spec(data: Spec, layers: list[Spec]) -> Spec:
+    return {
+        "$schema": _SCHEMA,
+        "width": 560,
+        "height": 320,
+        "data": data,
+        "layer": layers,
+        "config": {
+            "background": "transparent",
+            "font": "system-ui, sans-serif",
+            "view": {"stroke": None},
+            "axis": {
+                "gridColor": "#e5e7eb",
+                "domainColor": "#9ca3af",
+                "tickColor": "#9ca3af",
+                "labelColor": "#1f2937",
+                "titleColor": "#1f2937",
+                "titleFontWeight": "normal",
+                "labelFontSize": 12,
+                "titleFontSize": 12,
+            },
+            "legend": {"labelColor": "#1f2937", "titleColor": "#1f2937", "labelLimit": 200, "symbolLimit": 40},
+        },
+    }
+
+
+def _family_points(points: list[Spec], x: Spec, y: Spec, tooltip: list[Spec]) -> Spec:
+    """Points with a colour and a shape a family, while there are few enough to tell apart."""
+    encoding: Spec = {"x": x, "y": y, "tooltip": tooltip}
+    mark: Spec = {"type": "point", "filled": True, "size": 55, "opacity": 0.8}
+    if len({p["family"] for p in points}) <= _SHAPES:
+        family = {"field": "family", "type": "nominal", "title": "family"}
+        encoding |= {"color": {**family, "scale": {"scheme": "dark2"}}, "shape": family}
+    else:
+        mark["color"] = _ACCENT
+    return {"mark": mark, "encoding": encoding}
+
+
+def _error_bars(points: int, x: Spec) -> Spec:
+    """Intervals of each point; thousands of them would hide the points."""
+    return {
+        "mark": {"type": "rule", "color": _MUTED, "opacity": 0.35 if points <= 200 else 0},
+        "encoding": {"x": x, "y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}},
+    }
+
+
+def _models(board: Board, rows: NDArray[np.int64], **numbers: Floats) -> list[Spec]:
+    """A point a model with its name, family and numbers; a number that is not defined is left out."""
+    titles, families = (board.entries[name].iloc[rows].tolist() for name in ("title", "family"))
+    columns = [titles, families, *(values.tolist() for values in numbers.values())]
+    points = [dict(zip(("model", "family", *numbers), row, strict=True)) for row in zip(*columns, strict=True)]
+    if all(np.isfinite(values).all() for values in numbers.values()):
+        return points
+    return [{k: v for k, v in p.items() if not (isinstance(v, float) and math.isnan(v))} for p in points]
+
+
+def _bars(values: Floats, stderr: Floats) -> dict[str, Floats]:
+    """Shares and their 95 % intervals, in points."""
+    half = 1.959964 * np.nan_to_num(stderr)
+    ends = {"value": values, "low": values - half, "high": values + half}
+    return {name: np.round(100 * end, 3) for name, end in ends.items()}
+
+
+def _ends(low: float, high: float) -> Spec:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return {}
+    return {"low": round(100 * float(low), 3), "high": round(100 * float(high), 3)}
+
+
+def _points(field: str, title: str | None) -> Spec:
+    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False}}
+
+
+def _tooltip(*fields: str) -> list[Spec]:
+    return [{"field": name, "title": {"value": "accuracy, %"}.get(name, name)} for name in fields]
