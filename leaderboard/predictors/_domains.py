@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from statsmodels.stats.multitest import multipletests
+from threadpoolctl import threadpool_limits
 
 from leaderboard.predictors._cells import Cells, OwnMeanAndSlope, both_weights, cell_mean, cell_scores, cells
 from leaderboard.predictors._cells import leave_domain_and_family as leave_both
@@ -49,6 +50,11 @@ def fit_domains(observations: DomainObservations) -> DomainFit:
     Raises:
         SystemExit: where a chance level given is none.
     """
+    with threadpool_limits(1):
+        return _fit(observations)
+
+
+def _fit(observations: DomainObservations) -> DomainFit:
     for domain, chance in zip(observations.domains, observations.chance, strict=True):
         checked_chance(f"{observations.name}, {domain}", float(chance))
     o = ordered(observations)
@@ -114,13 +120,15 @@ def _signals(c: Cells) -> tuple[DomainSignalFit, ...]:
     errors: dict[str, Floats] = {}
     found: list[DomainSignalFit] = []
     for name, label, kind, over in _SIGNALS:
-        if "parameters" in name and not sized:
+        if ("parameters" in name and not sized) or (models == 1 and name in ("mean", "d")):
+            # Of one model its own mean is the mean, and D beside it is D.
             continue
-        known = to_accuracy(_known(name, c), c.chance)
+        over = over if over in errors else ""
+        known = _known(name, c)
         errors[name] = 100 * np.abs(known - c.accuracy)
         unknown = None
         if "model-mean" not in name and families >= 3:
-            unknown = cell_scores(to_accuracy(leave_both(features(name, c), c), c.chance), c, name != "mean")
+            unknown = cell_scores(_unknown(name, c), c, name != "mean")
         gain, p = Estimate(0.0, _NAN, _NAN, "this is the mean"), _NAN
         if over:
             difference = errors[name] - errors[over]
@@ -141,15 +149,30 @@ def _signals(c: Cells) -> tuple[DomainSignalFit, ...]:
 
 
 def _known(name: str, c: Cells) -> Floats:
-    """Predicted targets, the domain left out."""
+    """Predicted accuracies, the domain left out."""
+    if name == "mean":
+        return _plain(leave_out(features(name, c), c.over_chance, c.domain), c)
     if name == "d-model-mean":
         x = np.column_stack([c.model, c.d])
-        return np.asarray(cross_val_predict(OwnMeanAndSlope(), x, c.target, groups=c.domain, cv=LeaveOneGroupOut()))
+        folds = LeaveOneGroupOut()
+        return to_accuracy(cross_val_predict(OwnMeanAndSlope(), x, c.target, groups=c.domain, cv=folds), c.chance)
     if name == "model-mean":
         code = np.unique(c.model, return_inverse=True)[1]
-        total = sums_by_group(c.target[:, None], code, int(code.max()) + 1)[code, 0]
-        return np.asarray((total - c.target) / (np.bincount(code)[code] - 1))
-    return leave_out(features(name, c), c.target, c.domain)
+        total = sums_by_group(c.over_chance[:, None], code, int(code.max()) + 1)[code, 0]
+        return _plain((total - c.over_chance) / (np.bincount(code)[code] - 1), c)
+    return to_accuracy(leave_out(features(name, c), c.target, c.domain), c.chance)
+
+
+def _unknown(name: str, c: Cells) -> Floats:
+    """Likewise, the model's family left out too."""
+    if name == "mean":
+        return _plain(leave_both(features(name, c), c.over_chance, c), c)
+    return to_accuracy(leave_both(features(name, c), c.target, c), c.chance)
+
+
+def _plain(over_chance: Floats, c: Cells) -> Floats:
+    """A mean of accuracies and not of their logits, which a few at chance drag down: a worse baseline flatters."""
+    return np.asarray(c.chance + (1 - c.chance) * over_chance)
 
 
 def _within(o: DomainObservations, c: Cells) -> tuple[tuple[WithinModel, ...], Estimate | None]:

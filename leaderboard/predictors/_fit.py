@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from leaderboard.predictors._cache import Cache
 from leaderboard.predictors._candidates import (
@@ -72,7 +73,17 @@ def fit_task(observations: Observations, *, cache: Path | None = None) -> TaskFi
         ValueError: where the lengths do not agree.
     """
     task = _prepare(observations)
-    folder = cache / hashlib.sha256(observations.task.encode()).hexdigest()[:16] if cache else None
+    # More threads would sum in another order, and so change the last digits.
+    with threadpool_limits(1):
+        return _fit_prepared(task, cache)
+
+
+def _fit_prepared(task: _Task, cache: Path | None) -> TaskFit:
+    folder = (
+        cache / hashlib.sha256(task.observations.task.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        if cache
+        else None
+    )
     memory = Cache(folder)
     found = _fit(task, memory)
     memory.forget_the_rest()

@@ -36,10 +36,11 @@ def predict(observations: Observations, entry: str, *, cache: Path | None = None
     if found is None:
         best = next(s for s in fit.signals if s.name == fit.best)
         missing = (f"{best.label}, the best signal, is not known for it",)
+        none = f"leaderboard: no label-free signal of {entry} is known that predicts {fit.task}; measure D first"
         fit = fit_task(_only_what_it_has(observations, entry))
-        found = next((p for p in fit.predictions if p.entry == entry), None)
-        if found is None:
-            raise SystemExit(f"leaderboard: no signal of {entry} is known that predicts {fit.task}; measure D first")
+        if fit.status != "fitted" or fit.best is None:
+            raise SystemExit(none)
+        found = next(p for p in fit.predictions if p.entry == entry)
     return replace(found, warnings=(*missing, *_of_the_fit(fit), *found.warnings)), fit
 
 

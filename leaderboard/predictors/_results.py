@@ -66,7 +66,7 @@ class SignalFit:
     by_family: Scores
     """Leaving out one family: the headline."""
     baseline_mae: Estimate
-    """Of the mean, on the same models, leaving out one family."""
+    """Of the mean accuracy of the others, on the same models, leaving out one family."""
     gain: Estimate
     """MAE less ``baseline_mae``, paired: negative where the signal helps. Not corrected for the number tried."""
     curve: Curve | None
@@ -193,8 +193,8 @@ class DomainSignalFit:
     gain: Estimate
     """MAE less that of ``over``, paired (model known); negative where D helps."""
     p: float
-    """Of ``gain``, one-sided, sign flips of whole domains; without the model's mean also of whole families, and the larger
-    p counts. NaN for a baseline, and where families are fewer than three."""
+    """Of ``gain``, one-sided, sign flips of whole domains; without the model's mean also of whole families, and the
+    larger p counts. NaN for a baseline, and where families are fewer than three."""
     p_adjusted: float
     """Holm, over the D signals tried."""
 

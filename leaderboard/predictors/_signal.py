@@ -81,14 +81,15 @@ def validate_mean(rows: Rows, of_family: bool) -> Validated:
 
 
 def _mean(rows: Rows, groups: Integers) -> Floats:
-    return to_accuracy(leave_out(np.empty((len(groups), 0)), rows.target, groups), rows.chance)
+    """Of accuracies and not of their logits, which a few models at chance drag down: a worse baseline flatters."""
+    return leave_out(np.empty((len(groups), 0)), rows.accuracy, groups)
 
 
 def _family_mean(rows: Rows) -> Floats:
     sizes = np.bincount(rows.families)[rows.families]
-    others = sums_by_group(rows.target[:, None], rows.families, rows.n_families)[rows.families, 0] - rows.target
-    of_all = (rows.target.sum() - rows.target) / (len(rows.target) - 1)
-    return to_accuracy(np.where(sizes > 1, others / np.maximum(sizes - 1, 1), of_all), rows.chance)
+    others = sums_by_group(rows.accuracy[:, None], rows.families, rows.n_families)[rows.families, 0] - rows.accuracy
+    of_all = (rows.accuracy.sum() - rows.accuracy) / (len(rows.accuracy) - 1)
+    return np.asarray(np.where(sizes > 1, others / np.maximum(sizes - 1, 1), of_all))
 
 
 def _curve(rows: Rows) -> Curve:

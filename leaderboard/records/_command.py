@@ -9,41 +9,61 @@ from typing import Any
 from leaderboard.records._clean import clean
 from leaderboard.records._model import Model
 
+_SEEDS = {"random_seed": 0, "numpy_seed": 1234, "torch_seed": 1234, "fewshot_seed": 1234}
+
 
 def command(run: dict[str, Any], model: Model, records: dict[str, dict[str, Any]]) -> str:
     """As far as the results file tells; arguments that may hold a credential or a place are counted in a comment."""
     config = run["config"] if isinstance(run.get("config"), dict) else {}
-    words = ["lm_eval", "--model", model.engine or "hf"]
-    words += ["--model_args", ",".join(f"{key}={value}" for key, value in _pinned(model))]
+    words = ["lm_eval", "--model", model.engine or "hf", "--model_args"]
+    words += [",".join(f"{key}={value}" for key, value in _pinned(model))]
     words += ["--tasks", ",".join(clean(task) for task in _asked_for(run))]
-    shots = (
-        {v for v in (run.get("n-shot") or {}).values() if isinstance(v, int)}
-        if isinstance(run.get("n-shot"), dict)
-        else set()
-    )
+    given = run.get("n-shot")
+    shots = {v for v in given.values() if type(v) is int} if isinstance(given, dict) else set()
     if len(shots) == 1:
         words += ["--num_fewshot", str(*shots)]
     if config.get("batch_size") is not None:
         words += ["--batch_size", clean(config["batch_size"])]
-    if isinstance(config.get("limit"), int | float):
-        words += ["--limit", f"{config['limit']:g}"]
+    if (limit := config.get("limit")) is not None and not isinstance(limit, bool):
+        words += ["--limit", clean(int(limit) if isinstance(limit, float) and limit.is_integer() else limit)]
+    words += _generation(config.get("gen_kwargs"))
+    seeds = [config.get(key, default) for key, default in _SEEDS.items()]
+    if seeds != list(_SEEDS.values()) and all(seed is None or type(seed) is int for seed in seeds):
+        words += ["--seed", ",".join(map(str, seeds))]
     if run.get("chat_template"):
         words += ["--apply_chat_template"]
-    if run.get("fewshot_as_multiturn") is True:
-        words += ["--fewshot_as_multiturn"]
-    if run.get("system_instruction"):
+        # With a template, today's lm_eval does what older ones had to be told to do.
+        words += {"True": ["--fewshot_as_multiturn"], "False": ["--fewshot_as_multiturn", "false"]}.get(
+            str(run.get("fewshot_as_multiturn")), []
+        )
+    if clean(run.get("system_instruction")):
         words += ["--system_instruction", clean(run["system_instruction"])]
     options: dict[str, Any] = {}
     for record in records.values():
         corpus = record.get("corpus")
         selection = corpus.get("selection") if isinstance(corpus, dict) else None
-        options |= (
-            {k: v for k, v in (selection or {}).items() if isinstance(v, int)} if isinstance(selection, dict) else {}
-        )
+        if isinstance(selection, dict):
+            options |= {clean(k): v for k, v in selection.items() if type(v) is int}
     if options:
         words += ["--metadata", json.dumps({"dispersion": options})]
     line = shlex.join(words)
     return f"{line}  # {model.hidden_arguments} model argument(s) not shown" if model.hidden_arguments else line
+
+
+def _generation(given: object) -> list[str]:
+    """``--gen_kwargs``: text of lm_eval to 0.4.9, a mapping of later ones."""
+    if isinstance(given, str) and given:
+        return ["--gen_kwargs", clean(given)]
+    if isinstance(given, dict) and given:
+        return [
+            "--gen_kwargs",
+            *(
+                clean(f"{k}={v if isinstance(v, str) else json.dumps(v)}")
+                for k, v in given.items()
+                if not isinstance(v, dict)
+            ),
+        ]
+    return []
 
 
 def _pinned(model: Model) -> list[tuple[str, str]]:
@@ -55,5 +75,6 @@ def _pinned(model: Model) -> list[tuple[str, str]]:
 def _asked_for(run: dict[str, Any]) -> list[str]:
     """The tasks and groups that no group of this run brought in."""
     groups = run["group_subtasks"] if isinstance(run.get("group_subtasks"), dict) else {}
-    below = {str(t) for tasks in groups.values() if isinstance(tasks, list) for t in tasks}
-    return [str(task) for task in run["results"] if task not in below]
+    below = {task for tasks in groups.values() if isinstance(tasks, list) for task in tasks if isinstance(task, str)}
+    named = dict.fromkeys([*(group for group, tasks in groups.items() if tasks), *run["results"]])
+    return [task for task in named if task not in below]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
 from leaderboard.records._clean import clean
 
-_MODEL_KEYS = {"family", "tokenizer", "licence", "kind", "parameters", "active_parameters", "training_compute"}
-_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([bm])(?![a-z])", re.IGNORECASE)
+_NUMBERS = {"parameters", "active_parameters", "training_compute"}
+_MODEL_KEYS = {"family", "tokenizer", "licence", "kind", *_NUMBERS}
+# Also 1_6b, as StabilityAI writes 1.6b.
+_SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?|(?<=-)\d_\d)([bm])(?![a-z])", re.IGNORECASE)
 _EXPERTS = re.compile(r"\d+x\d|moe|-a\d+(?:\.\d+)?b", re.IGNORECASE)
 _ACTIVE = re.compile(r"-a(\d+(?:\.\d+)?)b", re.IGNORECASE)
 _PREFIX = "dispersion_"
@@ -45,11 +48,7 @@ class Conventions:
         known = self.models.get(name, {})
         family = known.get("family") or next((f for f, rule in self._families if rule.search(name)), None)
         counted = known.get("parameters") or row["parameters"]
-        size = _SIZE.search(name)
-        by_name = (
-            float(size[1]) * (1e9 if size[2].lower() == "b" else 1e6) if size and not _EXPERTS.search(name) else None
-        )
-        parameters = counted or by_name
+        parameters = counted or (None if _EXPERTS.search(name) else _size(name))
         active = known.get("active_parameters")
         if active is None and (found := _ACTIVE.search(name)):
             active = float(found[1]) * 1e9
@@ -88,6 +87,13 @@ class Conventions:
         return next((metric for metric in self.rules["headline"] if metric in metrics), None)
 
 
+def _size(name: str) -> float | None:
+    """The first number of billions, else of millions, which beside one count the data or the context (7B-1M)."""
+    told = [(float(number.replace("_", ".")), unit.lower()) for number, unit in _SIZE.findall(name)]
+    billions = next((1e9 * number for number, unit in told if unit == "b"), None)
+    return billions or next((1e6 * number for number, _ in told), None)
+
+
 def read_conventions(overrides: Path | None = None) -> Conventions:
     """The shipped rules, and a YAML file with ``models``, ``tasks`` and ``families`` of the user's own.
 
@@ -98,21 +104,53 @@ def read_conventions(overrides: Path | None = None) -> Conventions:
     if overrides is None:
         return Conventions(rules)
     try:
-        own = yaml.safe_load(overrides.read_text(encoding="utf-8")) or {}
-        models, tasks, families = (own.get(key) or {} for key in ("models", "tasks", "families"))
-        for rule in families:
-            re.compile(rule["match"])
-        unknown = {key for known in models.values() for key in known} - _MODEL_KEYS
-        conventions = Conventions({**rules, "families": [*families, *rules["families"]]}, dict(models), dict(tasks))
+        own = yaml.safe_load(overrides.read_text(encoding="utf-8"))
     except OSError as error:
         raise SystemExit(f"leaderboard: cannot read {overrides}: {error.strerror}") from error
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, re.error) as error:
-        raise SystemExit(
-            f"leaderboard: {overrides} is no overrides file (docs/leaderboard.md shows one): {error}"
-        ) from error
-    if unknown:
-        raise SystemExit(
-            f"leaderboard: {overrides} has unknown {', '.join(sorted(unknown))}; "
-            f"known are {', '.join(sorted(_MODEL_KEYS))}"
-        )
-    return conventions
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SystemExit(f"leaderboard: {overrides} is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return _with_own(rules, {} if own is None else own)
+    except ValueError as error:
+        raise SystemExit(f"leaderboard: {overrides}: {error}; docs/leaderboard.md shows how it is written") from error
+
+
+def _with_own(rules: dict[str, Any], own: object) -> Conventions:
+    own = _known(own, {"models", "tasks", "families"}, "the file")
+    models, tasks, families = own.get("models") or {}, own.get("tasks") or {}, own.get("families") or []
+    for part, kept in (("models", models), ("tasks", tasks)):
+        if not isinstance(kept, dict):
+            raise ValueError(f"{part} is not a mapping of names")
+    for name, told in models.items():
+        _known(told, _MODEL_KEYS, f"models, {name}")
+        for key in told.keys() & _NUMBERS:
+            if not _is_number(told[key]) or not 0 < told[key] < math.inf:
+                raise ValueError(f"models, {name}: {key} is {told[key]!r} and not a number above 0")
+    for name, told in tasks.items():
+        _known(told, {"chance", "metric"}, f"tasks, {name}")
+        if "chance" in told and not (_is_number(told["chance"]) and 0 <= told["chance"] < 1):
+            raise ValueError(f"tasks, {name}: chance is {told['chance']!r} and not a number from 0 to below 1")
+    if not isinstance(families, list):
+        raise ValueError("families is not a list")
+    for rule in families:
+        _known(rule, {"family", "match"}, "families")
+        if not all(isinstance(rule.get(key), str) for key in ("family", "match")):
+            raise ValueError(f"families: {rule} has no family or no match")
+        try:
+            re.compile(rule["match"])
+        except re.error as error:
+            raise ValueError(f"families, {rule['family']}: {rule['match']!r} is no pattern: {error}") from error
+    models, tasks = ({str(name): told for name, told in part.items()} for part in (models, tasks))
+    return Conventions({**rules, "families": [*families, *rules["families"]]}, models, tasks)
+
+
+def _known(told: object, keys: set[str], where: str) -> dict[str, Any]:
+    if not isinstance(told, dict):
+        raise ValueError(f"{where} is not a mapping of {', '.join(sorted(keys))}")
+    if unknown := [str(key) for key in told if key not in keys]:
+        raise ValueError(f"{where} has unknown {', '.join(unknown)}; known are {', '.join(sorted(keys))}")
+    return told
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

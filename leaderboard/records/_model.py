@@ -91,51 +91,60 @@ def read_model(run: dict[str, Any], record: dict[str, Any]) -> Model:
     config = _dict(run.get("config"))
     given = parse_arguments(config.get("model_args"))
     described, engine = _dict(record.get("model")), _dict(record.get("engine"))
-    sha = clean(config.get("model_sha") or "")
-    raw = str(next((given[key] for key in _NAMES if given.get(key)), run.get("model_name") or "?"))
-    gguf_file = clean(given.get("gguf_file") or "")
-    parameters = described.get("parameters", config.get("model_num_parameters"))
-    shown = {key: clean(given[key]) for key in given if key in _SHOWN}
+    sha = clean(config.get("model_sha"))
+    named_by = next((key for key in _NAMES if given.get(key)), "pretrained")
+    raw = _text(given.get(named_by) or run.get("model_name")) or "?"
+    gguf_file = _shown(given.get("gguf_file"))
+    counted = (described.get("parameters"), config.get("model_num_parameters"))
+    shown = {key: _shown(value) for key, value in given.items() if key in _SHOWN and _is_plain(value)}
     return Model(
         name=_public_name(raw, bool(sha), gguf_file),
         on_hub=bool(sha) and _HUB_ID.fullmatch(raw) is not None,
-        revision=sha or clean(given.get("revision") or config.get("model_revision") or ""),
+        revision=sha or clean(given.get("revision") or config.get("model_revision")),
         gguf_file=gguf_file,
-        peft=_public_name(str(given["peft"]), False, "") if given.get("peft") else "",
-        dtype=clean(engine.get("dtype") or config.get("model_dtype") or given.get("dtype") or "").removeprefix(
-            "torch."
-        ),
+        peft=_public_name(_text(given["peft"]), False, "") if given.get("peft") else "",
+        dtype=clean(engine.get("dtype") or config.get("model_dtype") or given.get("dtype")).removeprefix("torch."),
         quantisation=clean(_quantisation(given, described)),
-        engine=clean(config.get("model") or run.get("model_source") or ""),
-        parameters=parameters if isinstance(parameters, int) and 0 < parameters < 10**15 else None,
-        tokenizer=clean(given.get("tokenizer") or str(described.get("tokenizer_hash") or "")[:12]),
-        model_type=clean(described.get("model_type") or ""),
-        arguments=(("pretrained", _public_name(raw, bool(sha), "")), *shown.items()),
-        hidden_arguments=sum(key not in _SHOWN and key not in _NAMES for key in given),
+        engine=clean(config.get("model") or run.get("model_source")),
+        parameters=next((count for count in counted if type(count) is int and 0 < count < 10**15), None),
+        tokenizer=_shown(given.get("tokenizer")) or clean(described.get("tokenizer_hash"))[:12],
+        model_type=clean(described.get("model_type")),
+        arguments=((named_by, _public_name(raw, bool(sha), "")), *shown.items()),
+        hidden_arguments=sum(key not in shown and key != named_by for key in given),
     )
 
 
 def _public_name(raw: str, on_hub: bool, gguf_file: str) -> str:
     if gguf_file and not on_hub:
-        return gguf_file.rsplit("/", 1)[-1].removesuffix(".gguf")
-    if is_absolute(raw) or raw.startswith("."):
-        raw = last_part(raw.rstrip("/\\")) or "?"
-    name = clean(raw)
+        return re.split(r"[\\/]", gguf_file)[-1].removesuffix(".gguf")
+    name = _shown(re.sub(r"^(?:\.[\\/]+)+", "", raw))
     return name if name and name != REDACTED else "?"
 
 
+def _shown(value: object) -> str:
+    """A name or a place as text that may be shown; of a place on somebody's machine only the last part."""
+    text = _text(value)
+    return clean(last_part(text) if is_absolute(text) or text.startswith("..") else text)
+
+
 def _quantisation(given: dict[str, Any], described: dict[str, Any]) -> str:
-    """As recorded, or as the arguments say; a GGUF file's name tells how many bits."""
-    file = re.search(r"(?:I?Q\d\w*|[BF]F?16|F32)(?=\.gguf$)", str(given.get("gguf_file") or ""), re.IGNORECASE)
+    """As the arguments say, which every run has, or as recorded; a GGUF file's name tells how many bits."""
+    file = re.search(r"(?:I?Q\d\w*|[BF]F?16|F32)(?=\.gguf$)", _text(given.get("gguf_file")), re.IGNORECASE)
     if file:
         return f"GGUF {file.group().upper()}"
-    if described.get("quantisation"):
-        return str(described["quantisation"])
     flags = {"load_in_4bit": "bnb 4 bit", "load_in_8bit": "bnb 8 bit", "autogptq": "gptq", "gptqmodel": "gptq"}
     for key, name in flags.items():
-        if given.get(key) and str(given[key]) not in ("False", "None"):
+        if given.get(key) and str(given[key]).lower() not in ("false", "none"):
             return name
-    return str(given.get("quantization") or "")
+    return _text(given.get("quantization")) or _text(described.get("quantisation"))
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _text(value: object) -> str:
+    return str(value) if _is_plain(value) else ""
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ LARGEST = 64 * 2**20
 """Bytes of a results file. Those of 57 subjects with every layer of a large model take 2 MB."""
 
 _DEEPEST_PROFILE = 1_000
+_MOST_METRICS = 50_000
 
 Row = dict[str, Any]
 
@@ -31,13 +33,18 @@ def read_rows(file: Path, name: str) -> list[Row]:
 
     Args:
         file: where it lies.
-        name: what it is called in the table.
+        name: what it is called in the table; fit to be shown.
 
     Raises:
         BadFile: where it is no results file of lm_eval that can be read.
     """
     try:
-        return list(_rows(_load(file), name))
+        rows = list(islice(_rows(_load(file), name), _MOST_METRICS + 1))
+        if len(rows) > _MOST_METRICS:
+            raise BadFile(f"more than {_MOST_METRICS:,} metrics")
+        if not rows:
+            raise BadFile("no number in its results")
+        return rows
     except BadFile:
         raise
     except Exception as error:
@@ -68,19 +75,18 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
-    config = _dict(run.get("config"))
-    records = {task: _dict(_dict(_dict(c).get("metadata")).get("dispersion")) for task, c in run["configs"].items()}
+    records = {task: _record(config) for task, config in run["configs"].items()}
     model = read_model(run, next((r for r in records.values() if r), {}))
-    shared = _of_run(run, model) | {"source": clean(name), "command": command(run, model, records)}
-    limit = config.get("limit")
+    shared = _of_run(run, model) | {"source": name, "command": command(run, model, records)}
+    parents = _parents(run)
     for task, values in run["results"].items():
         if not isinstance(values, dict):
             continue
-        of_task = shared | _of_task(run, str(task), records.get(task, {}), limit is not None)
+        of_task = shared | _of_task(run, task, records.get(task, {})) | {"parent": clean(parents.get(task))}
         of_task["record"] = _hash(of_task, _IDENTITY)
         better = _dict(_dict(run.get("higher_is_better")).get(task))
         for key, value in values.items():
-            metric, comma, kept = str(key).partition(",")
+            metric, comma, kept = key.partition(",")
             if not comma or metric.endswith("_stderr") or not _is_number(value):
                 continue
             row = of_task | {
@@ -91,11 +97,12 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
                 "higher_is_better": better.get(metric) if isinstance(better.get(metric), bool) else None,
                 "how": f"lm_eval {shared['lm_eval']}".strip(),
             }
-            if metric == "dispersion" and records.get(task):
-                row |= _profile(records[task])
-                row["how"] = clean(
-                    f"definition {row['definition_version']}: {_dict(records[task].get('definition')).get('headline')}"
-                )
+            if metric.startswith("dispersion") and (record := records.get(task)):
+                row["how"] = f"definition {row['definition_version']}"
+                if metric == "dispersion":
+                    row |= _profile(record) | {
+                        "how": f"{row['how']}: {clean(_dict(record['definition']).get('headline'))}"
+                    }
             yield row
 
 
@@ -128,46 +135,69 @@ def _of_run(run: dict[str, Any], model: Model) -> Row:
         "tokenizer": model.tokenizer,
         "chat_template": _digest(run.get("chat_template"), run.get("chat_template_sha")),
         "system_prompt": _digest(run.get("system_instruction"), run.get("system_instruction_sha")),
-        "device": clean(_dict(run.get("config")).get("device") or ""),
-        "lm_eval": clean(run.get("lm_eval_version") or ""),
-        "transformers": clean(run.get("transformers_version") or ""),
+        "device": clean(_dict(run.get("config")).get("device")),
+        "lm_eval": clean(run.get("lm_eval_version")),
+        "transformers": clean(run.get("transformers_version")),
         "date": _date(run.get("date")),
     }
     return row | {"entry": _hash(row, _CONFIGURATION)}
 
 
-def _of_task(run: dict[str, Any], task: str, record: dict[str, Any], limited: bool) -> Row:
-    config = _dict(run["configs"].get(task))
-    subtasks = _leaves(run, task)
-    samples = [_dict(_dict(run.get("n-samples")).get(t)) for t in subtasks]
-    corpus, groups = _dict(record.get("corpus")), _dict(run.get("group_subtasks"))
-    version = _dict(run.get("versions")).get(task)
-    shots = _dict(run.get("n-shot")).get(task, config.get("num_fewshot"))
+def _record(config: object) -> dict[str, Any]:
+    """What our tasks wrote; in other tasks' metadata ``--metadata`` leaves its options under the same name."""
+    record = _dict(_dict(_dict(config).get("metadata")).get("dispersion"))
+    return record if isinstance(record.get("definition"), dict) else {}
+
+
+def _of_task(run: dict[str, Any], task: str, record: dict[str, Any]) -> Row:
+    config, corpus = _dict(run["configs"].get(task)), _dict(record.get("corpus"))
+    leaves = _leaves(run, task)
+    samples = [_dict(_dict(run.get("n-samples")).get(leaf)) for leaf in leaves]
+    n, n_original = _total(samples, "effective"), _total(samples, "original")
     return {
         "task": clean(task),
-        "base_task": clean(record.get("base_task") or ""),
+        "base_task": clean(record.get("base_task")),
         "group": task not in run["configs"],
-        "parent": clean(next((g for g, below in groups.items() if isinstance(below, list) and task in below), "")),
-        "version": "" if version is None else clean(version),
-        "task_hash": clean(_dict(run.get("task_hashes")).get(task) or "")[:64],
-        "n_shot": shots if isinstance(shots, int) and not isinstance(shots, bool) else None,
-        "n": _total(samples, "effective"),
-        "n_original": _total(samples, "original"),
-        "limited": limited,
+        "version": clean(_dict(run.get("versions")).get(task)),
+        "task_hash": clean(_dict(run.get("task_hashes")).get(task))[:64],
+        "n_shot": _shots(run, task, leaves),
+        "n": n,
+        "n_original": n_original,
+        # --samples leaves documents out, too, and says so nowhere else.
+        "limited": _dict(run.get("config")).get("limit") is not None or (n or 0) < (n_original or 0),
         "choices": _choices(config),
-        "kind": clean(_dict(record.get("definition")).get("kind") or ""),
+        "kind": clean(_dict(record.get("definition")).get("kind")),
         "definition_version": _integer(_dict(record.get("definition")).get("version")),
-        "corpus": clean(corpus.get("name") or ""),
-        "corpus_hash": clean(corpus.get("hash") or "")[:64],
-        "plugin": clean(record.get("plugin_version") or ""),
+        "corpus": clean(corpus.get("name")),
+        "corpus_hash": clean(corpus.get("hash"))[:64],
+        "plugin": clean(record.get("plugin_version")),
     }
 
 
-def _leaves(run: dict[str, Any], task: str, depth: int = 0) -> list[str]:
-    below = _dict(run.get("group_subtasks")).get(task)
-    if not isinstance(below, list) or not below or depth > 20:
-        return [task]
-    return [leaf for t in below if t != task for leaf in _leaves(run, str(t), depth + 1)]
+def _parents(run: dict[str, Any]) -> dict[str, str]:
+    """The first group that names a task."""
+    parents: dict[str, str] = {}
+    for group, below in _dict(run.get("group_subtasks")).items():
+        for task in below if isinstance(below, list) else []:
+            if isinstance(task, str):
+                parents.setdefault(task, group)
+    return parents
+
+
+def _leaves(run: dict[str, Any], task: str) -> list[str]:
+    """The tasks below a group, each once, however the groups name each other."""
+    groups = _dict(run.get("group_subtasks"))
+    seen, waiting, leaves = {task}, [task], []
+    while waiting:
+        below = groups.get(waiting[-1])
+        if isinstance(below, list) and below:
+            waiting.pop()
+            new = {t for t in below if isinstance(t, str)} - seen
+            seen |= new
+            waiting += new
+        else:
+            leaves.append(waiting.pop())
+    return leaves
 
 
 def _profile(record: dict[str, Any]) -> Row:
@@ -177,6 +207,15 @@ def _profile(record: dict[str, Any]) -> Row:
         return {}
     errors = stderr if isinstance(stderr, list) and len(stderr) == len(mean) else [None] * len(mean)
     return {"profile": [_number(v) for v in mean], "profile_stderr": [_number(v) for v in errors]}
+
+
+def _shots(run: dict[str, Any], task: str, leaves: list[str]) -> int | None:
+    """lm_eval to 0.4.8 says nothing of a group, so that of its tasks where they agree."""
+    told = _dict(run.get("n-shot"))
+    if task in told:
+        return _integer(told[task])
+    of_leaves = {_integer(told.get(leaf, _dict(run["configs"].get(leaf)).get("num_fewshot"))) for leaf in leaves}
+    return of_leaves.pop() if len(of_leaves) == 1 else None
 
 
 def _choices(config: dict[str, Any]) -> int | None:
@@ -190,7 +229,7 @@ def _choices(config: dict[str, Any]) -> int | None:
 
 def _total(samples: list[dict[str, Any]], key: str) -> int | None:
     counts = [_integer(s.get(key)) for s in samples]
-    return sum(c for c in counts if c is not None) if counts and None not in counts else None
+    return _integer(sum(c for c in counts if c is not None)) if counts and None not in counts else None
 
 
 def _digest(text: object, sha: object) -> str:

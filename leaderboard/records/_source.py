@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from leaderboard.records._clean import clean
 
@@ -55,22 +57,55 @@ def results_folder(source: str) -> Path:
     return Path(fetched)
 
 
-def results_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Every aggregated results file below the folders, sorted, and the name it goes by.
+class Found(NamedTuple):
+    """A results file."""
+
+    file: Path
+    name: str
+    """What it is called in the table; no other has the same."""
+    outside: bool
+    """Whether it is a link to a place that the source does not hold."""
+
+
+def results_files(folders: Sequence[Path]) -> list[Found]:
+    """Every aggregated results file below the folders, sorted by the name it goes by.
 
     That is its path below its folder (and the folder's name, where there are several), without the place on somebody's
     machine that lm_eval writes into the folder's name for a local model (``__home__me__models__x``: ``x``).
     """
     several = len(folders) > 1
     seen: Counter[str] = Counter()
+    known: set[str] = set()
     found = []
     for folder in folders:
+        label, holder = _origin(folder.resolve())
         for file in sorted(folder.rglob("results_*.json")):
+            place = os.path.abspath(file)  # noqa: PTH100 (a link is a file of its own)
+            if place in known:
+                continue
+            known.add(place)
             parts = file.relative_to(folder).parts
-            name = clean("/".join(map(_without_place, (folder.resolve().name, *parts) if several else parts)))
+            name = "/".join(clean(_without_place(part)) for part in ((label, *parts) if several else parts))
             seen[name] += 1
-            found.append((file, name if seen[name] == 1 else f"{name} ({seen[name]})"))
-    return sorted(found, key=lambda pair: pair[1])
+            outside = file.is_symlink() and not _leads_to(file).is_relative_to(holder)
+            found.append(Found(file, name if seen[name] == 1 else f"{name} ({seen[name]})", outside))
+    return sorted(found, key=lambda one: one.name)
+
+
+def _origin(folder: Path) -> tuple[str, Path]:
+    """What a source is called, and the folder that holds its content: of a Hub snapshot, its repository's."""
+    holder = folder.parent.parent
+    if folder.parent.name == "snapshots" and (holder / "blobs").is_dir():
+        return holder.name.removeprefix("datasets--").replace("--", " "), holder
+    return folder.name, folder
+
+
+def _leads_to(link: Path) -> Path:
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        # A link to itself.
+        return link.absolute()
 
 
 def _without_place(part: str) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from leaderboard.records._conventions import Conventions
 from leaderboard.records._read import BadFile, Row, read_rows
-from leaderboard.records._source import results_files, results_folder
+from leaderboard.records._source import Found, results_files, results_folder
 
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 _MEASURED = pa.schema(
@@ -130,18 +131,30 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
     beside.replace(file)
 
 
-def _read_all(found: list[tuple[Path, str]], cache: Path | None) -> tuple[pa.Table, list[tuple[str, str]]]:
-    stamps = {name: [stat.st_size, stat.st_mtime_ns] for file, name in found if (stat := file.stat())}
+def _read_all(found: list[Found], cache: Path | None) -> tuple[pa.Table, list[tuple[str, str]]]:
+    refused = {one.name: "a link to outside its folder" for one in found if one.outside}
+    files = [(one.file, one.name) for one in found if not one.outside]
+    stamps = {name: _stamp(file) for file, name in files}
     known, kept = _from_cache(cache, stamps)
-    new = [(file, name) for file, name in found if name not in known]
-    tables, answers = [kept], dict(known)
-    for table, reasons in _parse(new):
+    tables, read = [kept], dict.fromkeys(known, "")
+    for table, reasons in _parse([(file, name) for file, name in files if name not in known]):
         tables.append(table)
-        answers |= reasons
+        read |= reasons
     measured = pa.concat_tables(tables).unify_dictionaries()
-    if cache is not None and (new or len(known) != len(answers)):
-        _to_cache(cache, measured, stamps, answers)
-    return measured, [(name, answers[name]) for _, name in found if answers[name]]
+    good = [name for name, reason in read.items() if not reason]
+    if cache is not None and len(good) > len(known):
+        # What could not be read is tried again: its rights or its disk may be better the next time.
+        _to_cache(cache, measured, {name: stamps[name] for name in good})
+    return measured, sorted((name, reason) for name, reason in (refused | read).items() if reason)
+
+
+def _stamp(file: Path) -> list[int]:
+    """Changes with the file; the time of its last change of any kind is one that no copying program sets."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return []
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _parse(files: list[tuple[Path, str]]) -> Iterator[tuple[pa.Table, dict[str, str]]]:
@@ -183,27 +196,27 @@ def _reader() -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-def _from_cache(cache: Path | None, stamps: dict[str, list[int]]) -> tuple[dict[str, str], pa.Table]:
+def _from_cache(cache: Path | None, stamps: dict[str, list[int]]) -> tuple[set[str], pa.Table]:
+    """The names of the files that have not changed, and their rows."""
     try:
         if cache is None:
             raise FileNotFoundError
         index = json.loads((cache / "records.json").read_text(encoding="utf-8"))
         if index["reader"] != _reader():
             raise ValueError
+        same = {name for name, stamp in index["files"].items() if stamps.get(name) == stamp}
         table = pq.read_table(cache / "records.parquet", schema=_MEASURED)
-    except (OSError, ValueError, KeyError, pa.ArrowException):
-        return {}, _MEASURED.empty_table()
-    same = {name: reason for name, (stamp, reason) in index["files"].items() if stamps.get(name) == stamp}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
+        return set(), _MEASURED.empty_table()
     if len(same) < len(index["files"]):
-        table = table.filter(pa.compute.is_in(table["source"].cast(pa.string()), pa.array(same, pa.string())))
+        table = table.filter(pc.is_in(table["source"].cast(pa.string()), pa.array(sorted(same), pa.string())))
     return same, table
 
 
-def _to_cache(cache: Path, table: pa.Table, stamps: dict[str, list[int]], answers: dict[str, str]) -> None:
+def _to_cache(cache: Path, table: pa.Table, stamps: dict[str, list[int]]) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, cache / ".records.parquet")
-    index = {"reader": _reader(), "files": {name: [stamps[name], reason] for name, reason in answers.items()}}
-    (cache / ".records.json").write_text(json.dumps(index), encoding="utf-8")
+    (cache / ".records.json").write_text(json.dumps({"reader": _reader(), "files": stamps}), encoding="utf-8")
     # The index last: it vouches for the table.
     (cache / "records.json").unlink(missing_ok=True)
     (cache / ".records.parquet").replace(cache / "records.parquet")
@@ -214,8 +227,10 @@ def _described(table: pd.DataFrame, conventions: Conventions) -> pd.DataFrame:
     """Adds what is known of each model; what one file of a configuration tells of it holds for the others."""
     first = table.drop_duplicates("entry")[["entry", "model"]].astype(str).set_index("entry")
     for name in ("parameters", "model_type", "tokenizer"):
-        told = table.loc[table[name].notna() & (table[name] != ""), ["entry", name]].drop_duplicates("entry")
-        first[name] = told.set_index("entry")[name].astype(object)
+        told = table.loc[table[name].notna() & (table[name] != ""), ["entry", name, "date", "source"]].drop_duplicates()
+        # The newest word on it, whatever the order in which the files were read.
+        told = told.astype({"date": str, "source": str}).sort_values(["date", "source"], ascending=False, kind="stable")
+        first[name] = told.drop_duplicates("entry").set_index("entry")[name].astype(object)
     rows = first.astype(object).where(first.notna(), None).to_dict("records")
     extra = pd.DataFrame([conventions.describe(row) for row in rows], index=first.index)
     extra = extra.astype(dict.fromkeys(("parameters", "active_parameters"), "Int64") | {"training_compute": float})
@@ -237,14 +252,13 @@ def _settled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         ["record", "limited", "date", "source"], ascending=[True, True, False, False], kind="stable"
     )
     runs["replaced_by"] = runs.groupby("record")["source"].transform("first")
-    runs["full"] = ~runs.groupby("record")["limited"].transform("first")
+    best = runs.groupby("record")[["limited", "date"]].transform("first")
     lost = runs[runs["source"] != runs["replaced_by"]]
-    superseded = lost.assign(
-        why=[
-            "a run of every document replaces one with --limit" if limited and full else "a newer run"
-            for limited, full in zip(lost["limited"], lost["full"], strict=True)
-        ]
-    )[["record", "entry", "model", "task", "source", "date", "replaced_by", "why"]]
+    best = best.loc[lost.index]
+    why = pd.Series("a newer run", lost.index)
+    why[lost["date"] == best["date"]] = "another copy of the same run"
+    why[lost["limited"] & ~best["limited"]] = "a run of every document replaces one with --limit"
+    superseded = lost.assign(why=why)[["record", "entry", "model", "task", "source", "date", "replaced_by", "why"]]
     if lost.empty:
         return table, superseded.reset_index(drop=True)
     gone = set(zip(lost["source"], lost["task"], strict=True))

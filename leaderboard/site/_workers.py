@@ -19,7 +19,7 @@ class Workers:
     def __init__(self, wanted: bool) -> None:
         # Not forked: neither Arrow's nor the chart library's threads survive a fork.
         spawn = get_context("spawn")
-        self._pool = ProcessPoolExecutor(os.cpu_count(), spawn, _one_thread) if wanted else None
+        self._pool = ProcessPoolExecutor(os.cpu_count(), spawn) if wanted else None
 
     def map(self, do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Results in order; with processes, all items are begun at once."""
@@ -33,10 +33,3 @@ class Workers:
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    """Processes that each start a thread a core only get in each other's way."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
