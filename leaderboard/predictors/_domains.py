@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
-from statsmodels.stats.multitest import multipletests
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from leaderboard.predictors._cells import Cells, OwnMeanAndSlope, both_weights, cell_mean, cell_scores, cells
 from leaderboard.predictors._cells import leave_domain_and_family as leave_both
 from leaderboard.predictors._domain_intervals import held_out_intervals
 from leaderboard.predictors._flips import gain_p
 from leaderboard.predictors._folds import leave_out, sums_by_group
+from leaderboard.predictors._increment import holm
 from leaderboard.predictors._intervals import LEAST_MODELS, LEVEL
 from leaderboard.predictors._observations import DomainObservations, Floats
 from leaderboard.predictors._results import DomainFit, DomainSignalFit, Estimate, WithinModel
@@ -141,11 +141,8 @@ def _signals(c: Cells) -> tuple[DomainSignalFit, ...]:
                 p = max(p, of_families) if families >= 3 else _NAN
         scored = cell_scores(known, c, name != "mean" and (name != "model-mean" or models > 1))
         found.append(DomainSignalFit(name, label, kind, scored, unknown, over, gain, p, p))
-    tried = [i for i, s in enumerate(found) if np.isfinite(s.p)]
-    adjusted = multipletests([found[i].p for i in tried], method="holm")[1]
-    for i, p in zip(tried, adjusted, strict=True):
-        found[i] = replace(found[i], p_adjusted=float(p))
-    return tuple(found)
+    adjusted = holm(tuple(s.p for s in found))
+    return tuple(replace(s, p_adjusted=p) for s, p in zip(found, adjusted, strict=True))
 
 
 def _known(name: str, c: Cells) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from leaderboard.predictors._cache import Cache
 from leaderboard.predictors._candidates import (
@@ -24,7 +24,7 @@ from leaderboard.predictors._family import family_effect
 from leaderboard.predictors._flips import gain_p, least_gain_p
 from leaderboard.predictors._folds import sums_by_group
 from leaderboard.predictors._held_out import predictions
-from leaderboard.predictors._increment import Question, corrected, increment
+from leaderboard.predictors._increment import Question, holm, increment, with_adjusted
 from leaderboard.predictors._intervals import LEVEL, least_models
 from leaderboard.predictors._observations import Floats, Integers, Observations, Signal
 from leaderboard.predictors._results import Increment, SignalFit, TaskFit
@@ -79,12 +79,8 @@ def fit_task(observations: Observations, *, cache: Path | None = None) -> TaskFi
 
 
 def _fit_prepared(task: _Task, cache: Path | None) -> TaskFit:
-    folder = (
-        cache / hashlib.sha256(task.observations.task.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        if cache
-        else None
-    )
-    memory = Cache(folder)
+    name = hashlib.sha256(task.observations.task.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    memory = Cache(cache / name if cache else None)
     found = _fit(task, memory)
     memory.forget_the_rest()
     return found
@@ -289,4 +285,4 @@ def _increments(task: _Task, memory: Cache) -> tuple[Increment, ...]:
             of_signal = replace(rows[1], features=rows[1].features[:, :width], choose=width > 1)
             question = Question(signal.label, over, of_signal, rows[1].features[:, width:])
             found.append(memory.call(increment, question))
-    return corrected(found)
+    return with_adjusted(found, memory.call(holm, tuple(one.p for one in found)))

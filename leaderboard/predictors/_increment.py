@@ -59,14 +59,18 @@ def increment(question: Question) -> Increment:
     )
 
 
-def corrected(found: list[Increment]) -> tuple[Increment, ...]:
-    """Holm over all questions asked of one benchmark."""
-    defined = [i for i, one in enumerate(found) if np.isfinite(one.p)]
-    if defined:
-        adjusted = multipletests([found[i].p for i in defined], method="holm")[1]
-        for i, p in zip(defined, adjusted, strict=True):
-            found[i] = replace(found[i], p_adjusted=float(p))
-    return tuple(found)
+def holm(p_values: tuple[float, ...]) -> tuple[float, ...]:
+    """Corrected for all questions asked together; NaN stays out."""
+    adjusted = np.full(len(p_values), np.nan)
+    defined = np.isfinite(p_values)
+    if defined.any():
+        adjusted[defined] = multipletests(np.array(p_values)[defined], method="holm")[1]
+    return tuple(map(float, adjusted))
+
+
+def with_adjusted(found: list[Increment], adjusted: tuple[float, ...]) -> tuple[Increment, ...]:
+    """The answers with their corrected p."""
+    return tuple(replace(one, p_adjusted=p) for one, p in zip(found, adjusted, strict=True))
 
 
 def _partial(x: Floats, y: Floats, controls: Floats, families: Integers, count: int) -> tuple[Estimate, float]:

@@ -108,7 +108,7 @@ class Increment:
     p: float
     """Two-sided, restricted wild cluster bootstrap over families."""
     p_adjusted: float
-    """Holm, over the number of D tried beside the same ``over``."""
+    """Holm, over all increments asked of the benchmark: every D tried, beside everything."""
     least_p: float
     """The least p that so few families can give: above 0.05, nothing could have been found."""
     mae_difference: Estimate

@@ -98,8 +98,11 @@ def read_records(sources: Sequence[str], conventions: Conventions, cache: Path |
     if not measured.num_rows:
         why = f"; skipped {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise SystemExit(f"leaderboard: no results_*.json of lm_eval below {', '.join(sources)}{why}")
-    table = _described(measured.to_pandas(), conventions)
-    table, superseded = _settled(table)
+    table = measured.to_pandas()
+    del measured
+    # Reading leaves Arrow's pool several times as large as what was read.
+    pa.default_memory_pool().release_unused()
+    table, superseded = _settled(_described(table, conventions))
     return Records(table.sort_values(_ORDER, kind="stable", ignore_index=True), superseded, tuple(skipped))
 
 

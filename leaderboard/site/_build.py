@@ -20,9 +20,10 @@ from leaderboard.site._model_page import write_models
 from leaderboard.site._output import Output
 from leaderboard.site._overview import write_changelog, write_domains, write_overview
 from leaderboard.site._pages import TITLE, Pages, assets
-from leaderboard.site._svg import ChartFiles, vega
+from leaderboard.site._svg import ChartFiles
 from leaderboard.site._task_page import write_tasks
 from leaderboard.site._workers import Workers
+from leaderboard.vega import javascript
 
 _OURS = ".dispersion-leaderboard"
 """An empty file that says whose folder it is; hidden files are not published."""
@@ -59,10 +60,13 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
     (out / _OURS).touch()
     pages, output = Pages(), Output(out)
     sets = observations(board)
-    with Workers(len(board.entries) >= _MANY) as workers:
+    many = len(board.entries) >= _MANY
+    with Workers(many) as workers:
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
         write_models(output, pages, board, records, cache)
         fits = list(tqdm(fitting, total=len(sets), desc="Fitting", unit="benchmark", disable=len(sets) < 2))
+    # Other processes than those that fit: each kind loads libraries of its own.
+    with Workers(many) as workers:
         charts = ChartFiles(output, cache, workers)
         write_overview(output, pages, charts, board, fits, records)
         write_tasks(output, pages, charts, board, fits)
@@ -71,7 +75,7 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
     for name in ("compare", "method"):
         output.write(f"{name}.html", pages.render(f"{name}.html", f"{name}.html"))
     output.write("README.md", _card(board))
-    output.write("assets/vendor/vega.js", vega(cache))
+    output.write("assets/vendor/vega.js", javascript(cache))
     for path, content in bundled.items():
         output.write(path, content)
     output.remove_the_rest()

@@ -5,21 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from leaderboard.site._output import Output, script_item
 from leaderboard.site._workers import Workers
+from leaderboard.vega import VERSION, picture
 
 Spec = dict[str, Any]
-
-VEGA_LITE = "6.4"
-# The dark counterparts of the colours that ``_charts`` gives to text, axes and grid.
-_DARK = (
-    '<style>@media (prefers-color-scheme:dark){text[fill="#1f2937"]{fill:#e5e7eb}'
-    'line[stroke="#e5e7eb"]{stroke:#374151}line[stroke="#9ca3af"]{stroke:#6b7280}}</style>'
-)
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class ChartFiles:
     def _pictures(self, specs: dict[str, Spec], scripts: dict[str, str]) -> dict[str, str]:
         files = {name: self._file(script) for name, script in scripts.items()}
         new = [name for name, file in files.items() if not file.is_file()]
-        drawn = self._workers.map(_render, [specs[name] for name in new])
+        drawn = self._workers.map(picture, [specs[name] for name in new])
         for name, svg in zip(new, drawn, strict=True):
             files[name].parent.mkdir(parents=True, exist_ok=True)
             beside = files[name].with_suffix(".new")
@@ -58,33 +51,8 @@ class ChartFiles:
         return {name: file.read_text(encoding="utf-8") for name, file in files.items()}
 
     def _file(self, script: str) -> Path:
-        text = f"{script}{VEGA_LITE}{version('vl-convert-python')}{_DARK}"
+        text = f"{script}{VERSION}"
         return self._cache / f"{hashlib.sha256(text.encode()).hexdigest()}.svg"
-
-
-def vega(cache: Path) -> str:
-    """Vega, Vega-Lite and vega-embed in one script, of the release that draws the pictures.
-
-    Bundling takes a second, so the script is kept.
-    """
-    import vl_convert
-
-    file = cache / f"vega-{version('vl-convert-python')}-{VEGA_LITE}.js"
-    if not file.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE)
-        beside = file.with_suffix(".new")
-        beside.write_text(bundle, encoding="utf-8")
-        beside.replace(file)
-    return file.read_text(encoding="utf-8")
-
-
-def _render(spec: Spec) -> str:
-    import vl_convert
-
-    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
-    end = svg.index(">") + 1
-    return svg[:end] + _DARK + svg[end:]
 
 
 def _size(svg: str) -> tuple[int, int]:

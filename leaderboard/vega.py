@@ -1,0 +1,45 @@
+"""The chart library: draws pictures at the build, and is the script that makes them live.
+
+Alone in a module, so that the processes that draw load nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_VEGA_LITE = "6.4"
+# The dark counterparts of the colours that the specifications give to text, axes and grid.
+_DARK = (
+    '<style>@media (prefers-color-scheme:dark){text[fill="#1f2937"]{fill:#e5e7eb}'
+    'line[stroke="#e5e7eb"]{stroke:#374151}line[stroke="#9ca3af"]{stroke:#6b7280}}</style>'
+)
+VERSION = f"vl-convert {version('vl-convert-python')}, Vega-Lite {_VEGA_LITE}, {_DARK}"
+"""Names all that makes a picture besides its specification."""
+
+
+def picture(spec: dict[str, Any]) -> str:
+    """A Vega-Lite specification as SVG, in colours that follow the reader's light or dark mode."""
+    import vl_convert
+
+    svg: str = vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE, allowed_base_urls=[])
+    end = svg.index(">") + 1
+    return svg[:end] + _DARK + svg[end:]
+
+
+def javascript(cache: Path) -> str:
+    """Vega, Vega-Lite and vega-embed in one script, of the release that draws the pictures.
+
+    Bundling takes a second, so the script is kept.
+    """
+    file = cache / f"vega-{version('vl-convert-python')}-{_VEGA_LITE}.js"
+    if not file.is_file():
+        import vl_convert
+
+        cache.mkdir(parents=True, exist_ok=True)
+        bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
+        beside = file.with_suffix(".new")
+        beside.write_text(bundle, encoding="utf-8")
+        beside.replace(file)
+    return file.read_text(encoding="utf-8")
