@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -11,9 +10,6 @@ from pathlib import Path
 def main(arguments: list[str] | None = None) -> None:
     """The command line; every mistake of the user's ends in one line and exit status 1."""
     parsed = _parser().parse_args(arguments)
-    # Small matrices, many processes: more threads than one only get in each other's way. Read when NumPy is loaded.
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     try:
         parsed.run(parsed)
     except ModuleNotFoundError as error:

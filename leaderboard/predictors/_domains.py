@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from leaderboard.predictors._cells import Cells, OwnMeanAndSlope, both_weights, cell_mean, cell_scores, cells
 from leaderboard.predictors._cells import leave_domain_and_family as leave_both
@@ -28,6 +28,7 @@ from leaderboard.predictors._target import at_chance, checked_chance, to_accurac
 
 LEAST_DOMAINS = 8
 _NAN = float("nan")
+_MANY = 500
 _RESAMPLES = 200
 
 # (name, label, kind, the baseline it has to beat)
@@ -174,6 +175,8 @@ def _plain(over_chance: Floats, c: Cells) -> Floats:
 
 def _within(o: DomainObservations, c: Cells) -> tuple[tuple[WithinModel, ...], Estimate | None]:
     domains = c.counts[2]
+    if c.counts[0] > _MANY:
+        return _within_many(o, c)
     drawn = weights(domains)[:_RESAMPLES]
     found, resampled, families = [], [], []
     for model in np.unique(c.model):
@@ -192,3 +195,24 @@ def _within(o: DomainObservations, c: Cells) -> tuple[tuple[WithinModel, ...], E
     with np.errstate(divide="ignore", invalid="ignore"):
         means = (of_families * np.array(resampled)).sum(0) / of_families.sum(0)
     return tuple(found), estimate(float(np.mean([w.spearman.value for w in found])), means)
+
+
+def _within_many(o: DomainObservations, c: Cells) -> tuple[tuple[WithinModel, ...], Estimate | None]:
+    """Without an interval for every model, and with one of the mean that resamples families only."""
+    d, accuracy = (np.full((len(o.entries), len(o.domains)), np.nan) for _ in range(2))
+    d[c.model, c.domain], accuracy[c.model, c.domain] = c.d, c.accuracy
+    x, y = (stats.rankdata(v, axis=1, nan_policy="omit") for v in (d, accuracy))
+    x, y = (v - np.nanmean(v, axis=1, keepdims=True) for v in (x, y))
+    n = np.isfinite(d).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rho = np.nansum(x * y, 1) / np.sqrt(np.nansum(x * x, 1) * np.nansum(y * y, 1))
+    rows = np.flatnonzero((n >= LEAST_DOMAINS) & np.isfinite(rho))
+    if not len(rows):
+        return (), None
+    found = tuple(WithinModel(o.entries[i], Estimate(float(rho[i]), np.nan, np.nan), int(n[i])) for i in rows)
+    family_of = dict(zip(c.model.tolist(), c.family.tolist(), strict=True))
+    families = np.array([family_of[i] for i in rows])
+    count = c.counts[1]
+    sums, sizes = np.bincount(families, rho[rows], count), np.bincount(families, minlength=count)
+    drawn = weights(count)
+    return found, estimate(float(rho[rows].mean()), (drawn @ sums) / (drawn @ sizes))

@@ -63,14 +63,16 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
     many = len(board.entries) >= _MANY
     with Workers(many) as workers:
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
+        across_domains = workers.map(fit_domains, [domain_observations(board)])
         write_models(output, pages, board, records, cache)
         fits = list(tqdm(fitting, total=len(sets), desc="Fitting", unit="benchmark", disable=len(sets) < 2))
+        domains = next(iter(across_domains))
     # Other processes than those that fit: each kind loads libraries of its own.
     with Workers(many) as workers:
         charts = ChartFiles(output, cache, workers)
         write_overview(output, pages, charts, board, fits, records)
         write_tasks(output, pages, charts, board, fits)
-    write_domains(output, pages, board, fit_domains(domain_observations(board)))
+    write_domains(output, pages, board, domains)
     write_changelog(output, pages, board, events, CHANGELOG)
     for name in ("compare", "method"):
         output.write(f"{name}.html", pages.render(f"{name}.html", f"{name}.html"))
