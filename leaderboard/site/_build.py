@@ -52,16 +52,16 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
     _refuse_foreign(out)
     cache = out.parent / f".{out.name}-cache"
     records = read_records(sources, conventions, cache)
-    board = lay_out(records, conventions)
-    titles = dict(zip(board.entries["entry"], board.entries["title"], strict=True))
-    events = changelog(records, titles, out / CHANGELOG)
-
+    many = records.table["entry"].nunique() >= _MANY
     out.mkdir(parents=True, exist_ok=True)
     (out / _OURS).touch()
     pages, output = Pages(), Output(out)
-    sets = observations(board)
-    many = len(board.entries) >= _MANY
     with Workers(many) as workers:
+        workers.warm(_load_predictors)
+        board = lay_out(records, conventions)
+        titles = dict(zip(board.entries["entry"], board.entries["title"], strict=True))
+        events = changelog(records, titles, out / CHANGELOG)
+        sets = observations(board)
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
         across_domains = workers.map(fit_domains, [domain_observations(board)])
         write_models(output, pages, board, records, cache)
@@ -82,6 +82,10 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
         output.write(path, content)
     output.remove_the_rest()
     return Built(board, fits, records)
+
+
+def _load_predictors() -> None:
+    """What a worker has to import before it can fit; asking for it by name is enough."""
 
 
 def _refuse_foreign(out: Path) -> None:

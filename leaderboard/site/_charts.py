@@ -87,7 +87,7 @@ def dispersion_against_accuracy(board: Board, accuracy: int, signal: int, fit: S
                 {
                     "data": {"values": curve},
                     "mark": {"type": "area", "color": _ACCENT, "opacity": 0.15},
-                    "encoding": {"x": x, "y": _points("low", None), "y2": {"field": "high"}},
+                    "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
                 }
             )
         else:
@@ -130,6 +130,32 @@ def predicted_against_measured(board: Board, fit: TaskFit) -> Spec | None:
     return _spec({"values": points}, [diagonal, _error_bars(len(points), x), _family_points(points, x, y, shown)])
 
 
+def residuals(board: Board, fit: TaskFit) -> Spec | None:
+    """What is left of every model's accuracy when its prediction, made with its family left out, is taken away."""
+    about = board.entries.set_index("entry")
+    points = [
+        {
+            "model": about.at[p.entry, "title"],
+            "family": about.at[p.entry, "family"],
+            "predicted": round(100 * p.predicted, 3),
+            "residual": round(100 * (p.measured - p.predicted), 3),
+        }
+        for p in fit.predictions
+        if p.measured is not None and math.isfinite(p.measured) and math.isfinite(p.predicted)
+    ]
+    if len(points) < 2:
+        return None
+    x = {"field": "predicted", "type": "quantitative", "scale": {"zero": False}, "title": "predicted accuracy, %"}
+    y = _points("residual", "measured less predicted, points")
+    zero: Spec = {
+        "data": {"values": [{"residual": 0}]},
+        "mark": {"type": "rule", "strokeDash": [4, 4], "color": _MUTED},
+        "encoding": {"y": y},
+    }
+    shown = _tooltip("model", "family", "predicted", "residual")
+    return _spec({"values": points}, [zero, _family_points(points, x, y, shown)])
+
+
 def signals(fits: list[TaskFit]) -> Spec | None:
     """How much less each signal errs than the mean, by benchmark; None where nothing was fitted."""
     cells = []
@@ -160,7 +186,7 @@ def signals(fits: list[TaskFit]) -> Spec | None:
         "axis": {"orient": "top", "labelAngle": -30, "labelLimit": 160},
     }
     order = list(dict.fromkeys(c["signal"] for c in cells))
-    y = {"field": "signal", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 320}}
+    y = {"field": "signal", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 480}}
     color = {
         "field": "gain",
         "type": "quantitative",

@@ -53,7 +53,7 @@ def fields_of(board: Board, fits: list[TaskFit]) -> list[Field]:
         ),
         Field("licence", "Licence", "Model", "text", bool(about["licence"].astype(bool).any())),
         Field("precision", "Precision", "Model", "text", True),
-        Field("kind", "Base or fine-tune", "Model", "text", bool(about["model_kind"].astype(bool).any())),
+        Field("kind", "Base or fine-tune", "Model", "text", bool(about["model_kind"].astype(bool).all())),
         Field("engine", "Engine", "Model", "text", about["engine"].nunique() > 1),
         Field("coverage", "Coverage", "Model", "coverage", bool(board.ranked)),
         Field("score", "Mean accuracy over chance", "Accuracy, %", "percent", len(board.ranked) > 1),

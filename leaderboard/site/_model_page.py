@@ -19,7 +19,7 @@ from leaderboard.site import _profile
 from leaderboard.site._output import Output
 from leaderboard.site._pages import Pages, code_digest
 
-_OF_TASK = ["task", "version", "n_shot", "n", "n_original", "limited", "task_hash", "corpus_hash", "source"]
+_OF_TASK = ["kind", "task", "version", "n_shot", "n", "n_original", "limited", "task_hash", "corpus_hash", "source"]
 _OF_RUN = ["source", "date", "command", "device", "lm_eval", "transformers", "plugin"]
 _COLUMNS = list(
     dict.fromkeys([*_OF_TASK, *_OF_RUN, "metric", "filter", "value", "stderr", "how", "profile", "profile_stderr"])
@@ -76,13 +76,15 @@ def _told(board: Board, records: Records, chunk: list[int], rows: dict[str, Any]
         runs = {row["source"]: {key: row[key] for key in _OF_RUN} for row in mine}
         numbers = {source: number for number, source in enumerate(sorted(runs), 1)}
         drawn = {(r["task"], r["source"]): r for r in mine if r["metric"] == "dispersion" and r["profile"] is not None}
+        # Those of corpora, which all models share; a dozen benchmarks' prompts would only repeat their shape.
+        shared = {key: row for key, row in drawn.items() if row["kind"] == "corpus"} or drawn
         found.append(
             {
                 "tasks": [
                     _task(list(of_task), numbers)
                     for _, of_task in groupby(mine, lambda r: (r["task"], r["n_shot"], r["source"]))
                 ],
-                "profiles": [_profile.draw(row) for row in drawn.values()],
+                "profiles": [_profile.draw(row) for row in shared.values()],
                 "runs": [runs[source] for source in numbers],
             }
         )

@@ -75,6 +75,8 @@ def _task_charts(board: Board, position: int, fit: TaskFit) -> dict[str, tuple[s
     if best := _words.signal_named(fit, fit.best):
         caption = f"Predicted by {best.label} with the model's family left out, against measured"
         found[f"{stem}-predicted"] = (caption, _charts.predicted_against_measured(board, fit))
+        caption = "Residuals of these predictions; each family is predicted from the others"
+        found[f"{stem}-residuals"] = (caption, _charts.residuals(board, fit))
     return {name: (caption, spec) for name, (caption, spec) in found.items() if spec is not None}
 
 

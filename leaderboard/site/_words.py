@@ -25,7 +25,7 @@ def signal_named(fit: TaskFit, name: str | None) -> SignalFit | None:
 def verdict(fit: TaskFit) -> str:
     """What a visitor takes away from a benchmark's page."""
     if fit.status != "fitted":
-        return f"{fit.status[0].upper()}{fit.status[1:]}: {fit.reason}"
+        return f"{fit.status[0].upper()}{fit.status[1:]}: {fit.reason.rstrip('.')}."
     best = signal_named(fit, fit.best)
     if best is None:
         return "No label-free signal could be fitted."
@@ -46,7 +46,7 @@ def verdict(fit: TaskFit) -> str:
 def domain_verdict(fit: DomainFit) -> str:
     """What a visitor takes away from the page of domains."""
     if fit.status != "fitted":
-        return f"{fit.status[0].upper()}{fit.status[1:]}: {fit.reason}"
+        return f"{fit.status[0].upper()}{fit.status[1:]}: {fit.reason.rstrip('.')}."
     best = next((s for s in fit.signals if s.name == fit.best), None)
     if best is None:
         return "Nothing could be fitted."

@@ -25,6 +25,12 @@ class Workers:
         """Results in order; with processes, all items are begun at once."""
         return map(do, items) if self._pool is None else self._pool.map(do, items)
 
+    def warm(self, load: Callable[[], None]) -> None:
+        """Starts the processes now, and lets them load what they will need while this one is busy otherwise."""
+        if self._pool is not None:
+            for _ in range(os.cpu_count() or 1):
+                self._pool.submit(load)
+
     def __enter__(self) -> Workers:
         return self
 
