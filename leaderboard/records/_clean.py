@@ -27,10 +27,10 @@ _NAMED = re.compile(
 # Under a home anything up to the last separator may be somebody's name, spaces included. Elsewhere a path begins where
 # a word does: the slashes of and/or, </think>, org/model and https:// begin none.
 _PATH = re.compile(
-    r"(?:[A-Za-z]:)?[\\/]+(?i:home|users)[\\/](?:[^,;'\"<>|\n]*[\\/])?[^\s,;'\"<>|]*"
+    r"(?:[A-Za-z]:)?(?<![\\/])[\\/]+(?i:home|users)[\\/](?:[^,;'\"<>|\n]*[\\/])?[^\s,;'\"<>|]*"
     r"|(?<![A-Za-z0-9])[A-Za-z]:[\\/][^\s,;'\"<>|]*"
     r"|\\\\[^\s,;'\"<>|]+"
-    r"|(?:(?<=file://)|(?<![^\s=,;:'\"(\[{|`]))(?:~[\w.-]*)?/(?=[\w.~-])[^\s,;'\"<>|]*"
+    r"|(?:(?<=file://)|(?<![^\s=,;:'\"(\[{|`]))(?:~[\w.-]*/|/|(?:\.\.[\\/])+)(?=[\w.~-])[^\s,;'\"<>|]*"
 )
 _HOMES = ("home", "users")
 
@@ -53,7 +53,7 @@ def clean(value: object) -> str:
 
 def last_part(path: str) -> str:
     """The file or folder name of an absolute path of either system; "" for a bare root or home."""
-    parts = [part for part in re.split(r"[\\/]+", path) if part]
+    parts = [part for part in re.split(r"[\\/]+", path) if part not in ("", ".", "..")]
     homes = [i for i, part in enumerate(parts) if part.lower() in _HOMES]
     if homes:
         # The next part is a person.

@@ -30,12 +30,7 @@ def results_folder(source: str) -> Path:
             raise SystemExit(f"leaderboard: no folder {source}; give what lm_eval's --output_path was")
         return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
     repository, _, revision = source.removeprefix(PREFIX).partition("@")
     try:
@@ -49,9 +44,12 @@ def results_folder(source: str) -> Path:
         raise SystemExit(
             f"leaderboard: no dataset {repository} on the Hub, or no right to read it; try `hf auth login`"
         ) from error
+    except RevisionNotFoundError as error:
+        raise SystemExit(f"leaderboard: dataset {repository} has no revision {revision}") from error
     except HFValidationError as error:
-        raise SystemExit(f"leaderboard: {source} is not {PREFIX}OWNER/NAME") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise SystemExit(f"leaderboard: {source} is not {PREFIX}OWNER/NAME[@REVISION]") from error
+    except Exception as error:
+        # Of the client, of the library beneath it that sends requests (another one in other versions), or of the disk.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SystemExit(f"leaderboard: cannot fetch {source}: {reason}") from error
     return Path(fetched)

@@ -126,12 +126,18 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
         write_parquet(table, file)
         return
     if file.suffix == ".csv":
-        table.to_csv(beside, index=False)
+        words = table.select_dtypes(["category", "string", "object"]).columns
+        table.assign(**{name: table[name].map(_no_formula) for name in words}).to_csv(beside, index=False)
     elif file.suffix == ".json":
         table.to_json(beside, orient="records", indent=1, force_ascii=False)
     else:
         raise SystemExit(f"leaderboard: {file}: name it .parquet, .csv or .json")
     beside.replace(file)
+
+
+def _no_formula(value: object) -> object:
+    """A text that a spreadsheet would run is set off with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def _read_all(found: list[Found], cache: Path | None) -> tuple[pa.Table, list[tuple[str, str]]]:

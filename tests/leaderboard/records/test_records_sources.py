@@ -1,0 +1,133 @@
+"""Results on the Hub, as lm_eval's own upload lays them out, read by the real client from a loopback stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub import Hub
+from runs import Run, new_run
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as hub:
+        yield hub
+
+
+def records(*sources: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``dispersion-leaderboard records`` in a process of its own."""
+    code = "from leaderboard.cli import main; main()"
+    command = [sys.executable, "-c", code, "records", "--results", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def exported(out: Path, *sources: str, **environment: str) -> list[dict]:
+    records(*sources, "--out", str(out), **environment)
+    return list(json.loads(out.read_text()))
+
+
+def named(model: str) -> Run:
+    run = new_run()
+    run["config"] |= {"model_args": f"pretrained={model}", "model_sha": "c" * 40}
+    run["model_name"], run["model_name_sanitized"] = model, model.replace("/", "__")
+    return run
+
+
+def uploaded(*models: str) -> dict[str, bytes]:
+    """What lm_eval's EvaluationTracker pushes: results by model name, and details beside them by sanitised name."""
+    files = {"README.md": b"---\nconfigs: []\n---\n", "all/results.json": b"{}"}
+    for model in models:
+        name = "results_2026-11-25T07-12-06.256332.json"
+        content = json.dumps(named(model)).encode()
+        # The results repository: save_results_aggregated; the details repository: save_results_samples' folder.
+        files[f"{model}/{name}"] = content
+        files[f"{model.replace('/', '__')}/{name}"] = content
+        files[f"{model.replace('/', '__')}/samples_capitals_2026-11-25T07-12-06.jsonl"] = b'{"doc_id": 0}\n'
+    return files
+
+
+def test_a_dataset_of_results(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/lm-eval-results", uploaded("org/a-7b", "other/b"))
+    rows = exported(tmp_path / "t.json", "hf://datasets/org/lm-eval-results", **hub.environment(tmp_path))
+    assert {row["model"] for row in rows} == {"org/a-7b", "other/b"} and len(rows) == 14
+    # Newest wins, and of two copies the last by name.
+    assert {row["source"] for row in rows} == {
+        "org__a-7b/results_2026-11-25T07-12-06.256332.json", "other__b/results_2026-11-25T07-12-06.256332.json",
+    }  # fmt: skip
+
+
+def test_only_results_files_are_fetched(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/results", uploaded("org/a"))
+    records("hf://datasets/org/results", **hub.environment(tmp_path))
+    fetched = {path.name for path in (tmp_path / "hub").rglob("*") if path.is_symlink()}
+    assert fetched == {"results_2026-11-25T07-12-06.256332.json"}
+
+
+def test_a_dataset_and_a_folder(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/results", uploaded("org/a"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/results_1.json").write_text(json.dumps(named("me/b")))
+    sources = ("hf://datasets/org/results", str(tmp_path / "mine"))
+    rows = exported(tmp_path / "t.json", *sources, **hub.environment(tmp_path))
+    assert {row["source"] for row in rows} == {
+        "org results/org__a/results_2026-11-25T07-12-06.256332.json", "mine/results_1.json",
+    }  # fmt: skip
+
+
+def test_a_revision(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/results", uploaded("org/a"), revision="5" * 40)
+    here = hub.environment(tmp_path)
+    assert "org/a" in records(f"hf://datasets/org/results@{'5' * 40}", **here).stdout
+    done = records("hf://datasets/org/results@elsewhere", check=False, **here)
+    assert (done.returncode, done.stderr) == (1, "leaderboard: dataset org/results has no revision elsewhere\n")
+
+
+def test_broken_files_are_named(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/results", uploaded("org/a") | {"x/results_1.json": b"{"})
+    done = records("hf://datasets/org/results", **hub.environment(tmp_path))
+    assert "skipped x/results_1.json: broken or truncated JSON\n" in done.stderr and "org/a" in done.stdout
+
+
+def test_no_such_dataset(hub: Hub, tmp_path: Path) -> None:
+    done = records("hf://datasets/org/none", check=False, **hub.environment(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr == ("leaderboard: no dataset org/none on the Hub, or no right to read it; try `hf auth login`\n")
+
+
+@pytest.mark.parametrize("source", ["hf://datasets/", "hf://datasets/a/b/c", "hf://datasets/-x/ y"])
+def test_no_name_of_a_dataset(hub: Hub, tmp_path: Path, source: str) -> None:
+    done = records(source, check=False, **hub.environment(tmp_path))
+    assert (done.returncode, done.stderr) == (1, f"leaderboard: {source} is not hf://datasets/OWNER/NAME[@REVISION]\n")
+
+
+def test_a_dataset_without_results(hub: Hub, tmp_path: Path) -> None:
+    hub.add("org/other", {"README.md": b"x"})
+    done = records("hf://datasets/org/other", check=False, **hub.environment(tmp_path))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    # Above it the client says what it looked for.
+    assert done.stderr.endswith("\nleaderboard: no results_*.json of lm_eval below hf://datasets/org/other\n")
+
+
+def test_no_network(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nowhere = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = records("hf://datasets/org/results", check=False, **nowhere)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("leaderboard: cannot fetch hf://datasets/org/results: ")
+
+
+def test_offline_with_nothing_cached(tmp_path: Path) -> None:
+    done = records("hf://datasets/org/results", check=False, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("leaderboard: cannot fetch hf://datasets/org/results: ")
