@@ -5,6 +5,7 @@ Alone in a module, so that the processes that draw load nothing else.
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ _DARK = (
     '<style>@media (prefers-color-scheme:dark){text[fill="#1f2937"]{fill:#e5e7eb}'
     'line[stroke="#e5e7eb"]{stroke:#374151}line[stroke="#9ca3af"]{stroke:#6b7280}}</style>'
 )
+_NUMBERED = re.compile(r"\b(gradient_|clip)\d+\b")
 VERSION = f"vl-convert {version('vl-convert-python')}, Vega-Lite {_VEGA_LITE}, {_DARK}"
 """Names all that makes a picture besides its specification."""
 
@@ -25,7 +27,13 @@ def picture(spec: dict[str, Any]) -> str:
 
     svg: str = vl_convert.vegalite_to_svg(spec, vl_version=_VEGA_LITE, allowed_base_urls=[])
     end = svg.index(">") + 1
-    return svg[:end] + _DARK + svg[end:]
+    return _numbered_anew(svg[:end] + _DARK + svg[end:])
+
+
+def _numbered_anew(svg: str) -> str:
+    """Gradients and clips are numbered over all pictures of a process; from 0 in each, the same picture is the same."""
+    names: dict[str, str] = {}
+    return _NUMBERED.sub(lambda found: names.setdefault(found.group(), f"{found[1]}{len(names)}"), svg)
 
 
 def javascript(cache: Path) -> str:
