@@ -168,7 +168,7 @@ def _stamp(file: Path) -> list[int]:
 
 def _parse(files: list[tuple[Path, str]]) -> Iterator[tuple[pa.Table, dict[str, str]]]:
     chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    with tqdm(total=len(files), desc="Reading results", unit="file", disable=len(files) < _CHUNK) as progress:
+    with tqdm(total=len(files), desc="Reading results", unit="file", delay=1) as progress:
         for table, reasons in _over_processes(chunks):
             progress.update(len(reasons))
             yield table, reasons

@@ -65,7 +65,7 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
         across_domains = workers.map(fit_domains, [domain_observations(board)])
         write_models(output, pages, board, records, cache)
-        fits = list(tqdm(fitting, total=len(sets), desc="Fitting", unit="benchmark", disable=len(sets) < 2))
+        fits = list(tqdm(fitting, total=len(sets), desc="Fitting", unit="benchmark", delay=1))
         domains = next(iter(across_domains))
     # Other processes than those that fit: each kind loads libraries of its own.
     with Workers(many) as workers:

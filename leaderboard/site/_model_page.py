@@ -25,7 +25,6 @@ _COLUMNS = list(
     dict.fromkeys([*_OF_TASK, *_OF_RUN, "metric", "filter", "value", "stderr", "how", "profile", "profile_stderr"])
 )
 _AT_ONCE = 200
-_MANY = 500
 
 
 def write_models(output: Output, pages: Pages, board: Board, records: Records, cache: Path) -> None:
@@ -39,7 +38,7 @@ def write_models(output: Output, pages: Pages, board: Board, records: Records, c
     new = [i for i, path in enumerate(board.entries["path"]) if known.get(path) != now[path] or not output.keep(path)]
     lost = records.superseded.groupby("entry", sort=False).indices
     rows = records.table.groupby("entry", observed=True, sort=False).indices
-    with tqdm(total=len(new), desc="Models", unit="page", disable=len(new) < _MANY) as progress:
+    with tqdm(total=len(new), desc="Models", unit="page", delay=1) as progress:
         for start in range(0, len(new), _AT_ONCE):
             chunk = new[start : start + _AT_ONCE]
             for position, told in zip(chunk, _told(board, records, chunk, rows), strict=True):

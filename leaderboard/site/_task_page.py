@@ -17,7 +17,6 @@ from leaderboard.site._pages import Pages
 from leaderboard.site._svg import ChartFiles
 
 _OUTLIERS = 10
-_MANY = 500
 
 
 def task_path(column: Column) -> str:
@@ -33,9 +32,7 @@ def with_pages(board: Board, fits: list[TaskFit]) -> list[tuple[int, TaskFit]]:
 
 def write_tasks(output: Output, pages: Pages, charts: ChartFiles, board: Board, fits: list[TaskFit]) -> None:
     """Every benchmark's page with its charts."""
-    for position, fit in tqdm(
-        with_pages(board, fits), desc="Benchmarks", unit="page", disable=len(board.entries) < _MANY
-    ):
+    for position, fit in tqdm(with_pages(board, fits), desc="Benchmarks", unit="page", delay=1):
         column = board.columns[position]
         measured = np.isfinite(board.values[:, position])
         page = pages.render(
