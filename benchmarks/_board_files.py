@@ -56,9 +56,16 @@ def one(name: str, family: int, size: float, skill: float, rng: np.random.Genera
         task = f"dispersion_{corpus}"
         profile = _profile(layers, 0.5 + 0.05 * skill + 0.02 * k, rng)
         bits = 1.2 - 0.1 * skill + 0.1 * k + rng.normal(0, 0.02)
-        results[task] = {"alias": task, "bits_per_byte,none": bits, "bits_per_byte_stderr,none": "N/A",
-                         "byte_perplexity,none": 2**bits, "byte_perplexity_stderr,none": "N/A",
-                         "word_perplexity,none": 2 ** (5 * bits), "word_perplexity_stderr,none": "N/A", **_d(profile, rng)}  # fmt: skip
+        results[task] = {
+            "alias": task,
+            "bits_per_byte,none": bits,
+            "bits_per_byte_stderr,none": "N/A",
+            "byte_perplexity,none": 2**bits,
+            "byte_perplexity_stderr,none": "N/A",
+            "word_perplexity,none": 2 ** (5 * bits),
+            "word_perplexity_stderr,none": "N/A",
+            **_d(profile, rng),
+        }
         configs[task] = _config(task, None, "corpus", profile, family, size, layers)
     for k, base in enumerate(BENCHMARKS):
         task = f"dispersion_{base}"
@@ -79,9 +86,15 @@ def one(name: str, family: int, size: float, skill: float, rng: np.random.Genera
         "higher_is_better": {},
         "n-samples": sizes,
         "config": {
-            "model": "hf", "model_args": {"pretrained": name, "dtype": "bfloat16"}, "model_num_parameters": int(size),
-            "model_dtype": "torch.bfloat16", "model_revision": "main", "model_sha": f"{crc32(name.encode()):08x}",
-            "batch_size": "auto", "device": "cuda:0", "limit": None,
+            "model": "hf",
+            "model_args": {"pretrained": name, "dtype": "bfloat16"},
+            "model_num_parameters": int(size),
+            "model_dtype": "torch.bfloat16",
+            "model_revision": "main",
+            "model_sha": f"{crc32(name.encode()):08x}",
+            "batch_size": "auto",
+            "device": "cuda:0",
+            "limit": None,
         },
         "date": date,
         "pretty_env_info": "PyTorch version: 2.13.0\n" * 40,
@@ -90,7 +103,7 @@ def one(name: str, family: int, size: float, skill: float, rng: np.random.Genera
         "task_hashes": dict.fromkeys(results, "0" * 64),
         "model_source": "hf",
         "model_name": name,
-    }  # fmt: skip
+    }
 
 
 def _profile(layers: int, last: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:
@@ -100,10 +113,16 @@ def _profile(layers: int, last: float, rng: np.random.Generator) -> np.ndarray[A
 
 def _d(profile: np.ndarray[Any, Any], rng: np.random.Generator) -> dict[str, float]:
     across = float(rng.uniform(0.2, 0.6))
-    return {"dispersion,none": float(profile[-1]), "dispersion_stderr,none": 0.005, "dispersion_across,none": across,
-            "dispersion_across_stderr,none": 0.01, "dispersion_pearson,none": float(rng.uniform(-0.6, 0.2)),
-            "dispersion_pearson_stderr,none": 0.05, "dispersion_spearman,none": float(rng.uniform(-0.6, 0.2)),
-            "dispersion_spearman_stderr,none": 0.05}  # fmt: skip
+    return {
+        "dispersion,none": float(profile[-1]),
+        "dispersion_stderr,none": 0.005,
+        "dispersion_across,none": across,
+        "dispersion_across_stderr,none": 0.01,
+        "dispersion_pearson,none": float(rng.uniform(-0.6, 0.2)),
+        "dispersion_pearson_stderr,none": 0.05,
+        "dispersion_spearman,none": float(rng.uniform(-0.6, 0.2)),
+        "dispersion_spearman_stderr,none": 0.05,
+    }
 
 
 def _config(
@@ -113,17 +132,49 @@ def _config(
     mean, stderr = profile.tolist(), [0.005] * (layers + 1)
     pairs = {"dispersion": mean, "stderr": stderr, "n": n}
     record = {
-        "definition": {"version": 1, "kind": kind, "headline": "within, last hidden state", "window_rule": None, "min_vectors": 2},
-        "plugin_version": "0.1.0", "task": task, "base_task": base,
+        "definition": {
+            "version": 1,
+            "kind": kind,
+            "headline": "within, last hidden state",
+            "window_rule": None,
+            "min_vectors": 2,
+        },
+        "plugin_version": "0.1.0",
+        "task": task,
+        "base_task": base,
         "corpus": {"name": base or task, "hash": f"{crc32(task.encode()):064x}", "selection": {}},
         "window": None,
-        "engine": {"name": "hf", "lm_class": "HFLM", "dtype": "bfloat16", "processes": 1, "versions": {"torch": "2.13.0"}},
-        "model": {"model_type": f"type{family % 7}", "layers": layers, "hidden_size": 1024, "vocab_size": 32000,
-                  "parameters": int(size), "quantisation": None, "peft": False, "tokenizer_hash": f"{family:064x}"},
-        "counts": {"documents": 100, "segments": 100, "vectors": 50000, "zero_vectors": 0, "nonfinite_vectors": 0, "cached_answers": 0},
+        "engine": {
+            "name": "hf",
+            "lm_class": "HFLM",
+            "dtype": "bfloat16",
+            "processes": 1,
+            "versions": {"torch": "2.13.0"},
+        },
+        "model": {
+            "model_type": f"type{family % 7}",
+            "layers": layers,
+            "hidden_size": 1024,
+            "vocab_size": 32000,
+            "parameters": int(size),
+            "quantisation": None,
+            "peft": False,
+            "tokenizer_hash": f"{family:064x}",
+        },
+        "counts": {
+            "documents": 100,
+            "segments": 100,
+            "vectors": 50000,
+            "zero_vectors": 0,
+            "nonfinite_vectors": 0,
+            "cached_answers": 0,
+        },
         "layers": list(range(layers + 1)),
-        "within": {"mean": mean, "stderr": stderr, "n": n}, "across": pairs, "all_pairs": pairs, "correlation": None,
-    }  # fmt: skip
+        "within": {"mean": mean, "stderr": stderr, "n": n},
+        "across": pairs,
+        "all_pairs": pairs,
+        "correlation": None,
+    }
     return {
         "task": task,
         "dataset_path": "some/dataset",
