@@ -64,7 +64,6 @@
             x: { field: "depth", type: "quantitative", title: "relative depth" },
             y: { field: "D", type: "quantitative", scale: { zero: false } },
             color: { field: "model", type: "nominal", scale: { scheme: "dark2" }, title: "model" },
-            shape: { field: "model", type: "nominal", title: "model" },
             tooltip: [{ field: "model" }, { field: "layer" }, { field: "D" }],
           },
           config: { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridColor: grid }, legend: { labelColor: ink, titleColor: ink, orient: "bottom", labelLimit: 220, columns: 2 } },
