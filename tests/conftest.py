@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from models import save_tiny_llama
 
+pytest_plugins = ["site_fixtures"]
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -114,7 +114,9 @@ def _titles(entries: pd.DataFrame) -> list[str]:
     """The model's name, and as much of its configuration as tells it from the others of that name."""
     parts = {"precision": entries["dtype"] + " " + entries["quantisation"]}
     parts |= {name: entries[name] for name in ("engine", "gguf_file", "peft", "chat_template", "system_prompt")}
-    parts["revision"] = entries["revision"].str[:8]
+    # A commit is told by its first digits; a name (step1000, step10000) only by all of it.
+    commit = entries["revision"].str.fullmatch("[0-9a-f]{40}")
+    parts["revision"] = entries["revision"].where(~commit, entries["revision"].str[:8])
     titles = []
     by_model = entries.groupby("model").indices
     for i, model in enumerate(entries["model"]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
 
 import pandas as pd
 
@@ -11,6 +13,8 @@ from leaderboard.records import Conventions
 
 PREFIX = "dispersion_"
 _FILTERS = ("none", "strict-match")
+_APART = ["version", "n_shot", "metric", "answers", "corpus_hash", "documents"]
+"""Numbers of one name that differ in any of these are not comparable; ``answers`` is the filter of an accuracy."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,13 @@ def assign(table: pd.DataFrame, conventions: Conventions) -> tuple[pd.DataFrame,
     wrapped task and by lm_eval's own is one: the numbers are the same.
     """
     shown = _shown(table, conventions)
-    keys = ["what", "name", "version", "n_shot", "metric", "corpus_hash", "documents"]
-    grouped = shown.groupby(keys, dropna=False, sort=True, observed=True)
-    shown["column"] = grouped.ngroup()
-    count = grouped.size().groupby(["what", "name"]).transform("size")
+    shown["column"] = shown.groupby(["what", "name", *_APART], dropna=False, sort=True, observed=True).ngroup()
     first = shown.sort_values(["task", "source"]).drop_duplicates("column").sort_values("column")
-    columns = [
-        _column(row, alone == 1, conventions) for row, alone in zip(first.to_dict("records"), count, strict=True)
-    ]
-    columns = _distinct(columns)
+    differs = first.groupby(["what", "name"])[_APART].transform("nunique", dropna=False) > 1
+    columns = _distinct(
+        _column(row, {name for name, apart in of_row.items() if apart}, conventions)
+        for row, of_row in zip(first.to_dict("records"), differs.to_dict("records"), strict=True)
+    )
     newest = shown.sort_values(["date", "source"], ascending=False, kind="stable").drop_duplicates(["entry", "column"])
     return newest, tuple(columns)
 
@@ -92,6 +94,7 @@ def _shown(table: pd.DataFrame, conventions: Conventions) -> pd.DataFrame:
     shown["documents"] = shown["n"].where(shown["limited"] & labelled | shown["limited"] & (shown["corpus_hash"] == ""))
     # Two D are told apart by their text, two accuracies by how they are scored.
     shown.loc[labelled, "corpus_hash"] = ""
+    shown["answers"] = shown["filter"].where(labelled, "")
     shown.loc[shown["what"].isin(["dispersion", "prompts"]), "version"] = shown["definition_version"].astype(str)
     shown.loc[~labelled, "n_shot"] = None
     order = {name: position for position, name in enumerate(_FILTERS)}
@@ -106,20 +109,27 @@ def _headlines(table: pd.DataFrame, conventions: Conventions) -> pd.Series:
     return table["task"].astype(str).map(chosen)
 
 
-def _column(row: dict[str, object], alone: bool, conventions: Conventions) -> Column:
+def _column(row: dict[str, object], differs: set[str], conventions: Conventions) -> Column:
     kind, name, task = str(row["what"]), str(row["name"]), str(row["task"])
     shots = None if pd.isna(row["n_shot"]) else int(str(row["n_shot"]).partition(".")[0])
     documents = None if pd.isna(row["documents"]) else int(str(row["documents"]).partition(".")[0])
     prefix = {"accuracy": "", "dispersion": "D ", "prompts": "D of prompts, ", "perplexity": "bits per byte, "}[kind]
     told = [f"{shots}-shot"] if shots else []
     told += [f"first {documents}"] if documents else []
-    if not alone:
-        told += [str(row["metric"]), f"v{row['version']}"] if kind == "accuracy" else []
-        told += [f"text {str(row['corpus_hash'])[:6]}"] if row["corpus_hash"] else []
+    # Beyond that, only what tells it from the other columns of that name.
+    if not shots and "n_shot" in differs:
+        told.append("shots not given" if shots is None else "0-shot")
+    told += [str(row[name]) for name in ("metric", "answers") if name in differs]
+    if "version" in differs:
+        told.append(f"{'definition ' if kind in ('dispersion', 'prompts') else 'v'}{row['version'] or '?'}")
+    if "corpus_hash" in differs:
+        told.append(f"text {str(row['corpus_hash'])[:6] or 'not given'}")
     label = f"{prefix}{name}" + (f" ({', '.join(told)})" if told else "")
     choices = None if pd.isna(row["choices"]) else int(str(row["choices"]).partition(".")[0])
+    # A dot stays between letters and digits only: a file whose name begins with one is hidden.
+    slug = re.sub(r"[^a-z0-9]*[^a-z0-9.][^a-z0-9]*", "-", label.removeprefix(prefix).lower()).strip("-.")
     return Column(
-        key=re.sub(r"[^a-z0-9.]+", "-", f"{kind} {label.removeprefix(prefix)}".lower()).strip("-.") or kind,
+        key=f"{kind}-{slug or 'unnamed'}",
         kind=kind,
         name=name,
         label=label,
@@ -135,15 +145,19 @@ def _column(row: dict[str, object], alone: bool, conventions: Conventions) -> Co
     )
 
 
-def _distinct(columns: list[Column]) -> list[Column]:
-    """Keys that hostile or long names make equal get a number."""
-    from collections import Counter
-    from dataclasses import replace
-
-    seen: Counter[str] = Counter()
+def _distinct(columns: Iterator[Column]) -> list[Column]:
+    """Keys, and labels within a kind, that hostile or long names make equal get a number."""
+    keys: set[str] = set()
+    labels: set[tuple[str, str]] = set()
     distinct = []
     for column in columns:
-        key = column.key[:80]
-        seen[key] += 1
-        distinct.append(replace(column, key=key if seen[key] == 1 else f"{key}-{seen[key]}"))
+        key = next(k for n in count(1) if (k := _numbered(column.key[:80].strip("-."), "-", n)) not in keys)
+        label = next(t for n in count(1) if (column.kind, (t := _numbered(column.label, " #", n))) not in labels)
+        keys.add(key)
+        labels.add((column.kind, label))
+        distinct.append(replace(column, key=key, label=label))
     return distinct
+
+
+def _numbered(text: str, mark: str, number: int) -> str:
+    return text if number == 1 else f"{text}{mark}{number}"

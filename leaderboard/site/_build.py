@@ -59,8 +59,7 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
     with Workers(many) as workers:
         workers.warm(_load_predictors)
         board = lay_out(records, conventions)
-        titles = dict(zip(board.entries["entry"], board.entries["title"], strict=True))
-        events = changelog(records, titles, out / CHANGELOG)
+        events = changelog(records, out / CHANGELOG)
         sets = observations(board)
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
         across_domains = workers.map(fit_domains, [domain_observations(board)])

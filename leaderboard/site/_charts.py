@@ -36,7 +36,7 @@ def accuracy_by_size(board: Board) -> Spec | None:
     x = {
         "field": "parameters",
         "type": "quantitative",
-        "scale": {"type": "log", "nice": False},
+        "scale": {"type": "log", "nice": False, "padding": 10},
         "axis": {"labelExpr": "replace(format(datum.value, '~s'), 'G', 'B')", "tickCount": 6},
         "title": "parameters",
     }
@@ -65,7 +65,7 @@ def dispersion_against_accuracy(board: Board, accuracy: int, signal: int, fit: S
         board,
         there,
         D=np.round(board.values[there, signal], 5),
-        **_bars(board.values[there, accuracy], board.stderr[there, accuracy]),
+        **_bars(board.values[there, accuracy], board.stderr[there, accuracy], within=(0, 1)),
     )
     if len(points) < 2:
         return None
@@ -170,7 +170,7 @@ def signals(fits: list[TaskFit]) -> Spec | None:
                     "task": fit.task,
                     "signal": signal.label,
                     "gain": round(gain, 2),
-                    "shown": f"{gain:+.0f}",
+                    "shown": f"{gain:+.0f}" if round(gain) else "0",
                     "MAE": round(mae, 3),
                     "mean": round(base, 3),
                     "models": signal.by_family.n_models,
@@ -183,7 +183,7 @@ def signals(fits: list[TaskFit]) -> Spec | None:
         "field": "task",
         "type": "nominal",
         "title": None,
-        "axis": {"orient": "top", "labelAngle": -30, "labelLimit": 160},
+        "axis": {"orient": "top", "labelAngle": -30, "labelLimit": 260},
     }
     order = list(dict.fromkeys(c["signal"] for c in cells))
     y = {"field": "signal", "type": "nominal", "title": None, "sort": order, "axis": {"labelLimit": 480}}
@@ -191,7 +191,12 @@ def signals(fits: list[TaskFit]) -> Spec | None:
         "field": "gain",
         "type": "quantitative",
         "title": "MAE below the mean's, %",
-        "scale": {"domain": [-50, 0, 50], "range": ["#f0a868", "#f4f4f5", "#7db7ef"], "clamp": True},
+        "scale": {
+            "domain": [-50, 0, 50],
+            "range": ["#f0a868", "#f4f4f5", "#7db7ef"],
+            "interpolate": "rgb",
+            "clamp": True,
+        },
     }
     layers: list[Spec] = [
         {
@@ -268,10 +273,10 @@ def _models(board: Board, rows: NDArray[np.int64], **numbers: Floats) -> list[Sp
     return [{k: v for k, v in p.items() if not (isinstance(v, float) and math.isnan(v))} for p in points]
 
 
-def _bars(values: Floats, stderr: Floats) -> dict[str, Floats]:
+def _bars(values: Floats, stderr: Floats, within: tuple[float, float] = (-math.inf, math.inf)) -> dict[str, Floats]:
     """Shares and their 95 % intervals, in points."""
     half = 1.959964 * np.nan_to_num(stderr)
-    ends = {"value": values, "low": values - half, "high": values + half}
+    ends = {"value": values, "low": (values - half).clip(*within), "high": (values + half).clip(*within)}
     return {name: np.round(100 * end, 3) for name, end in ends.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from leaderboard.board import Board
@@ -122,12 +123,12 @@ def text_of(field: Field, cell: Cell) -> str:
             + (f" and {len(missing) - 2} more" if len(missing) > 2 else "")
         )
     if field.type == "number":
-        return f"{cell[0]:.3f}" + ("" if cell[1] is None else f" ± {cell[1]:.3f}")
+        return fixed(cell[0], 3) + ("" if cell[1] is None else f" ± {fixed(cell[1], 3)}")
     if field.type == "percent":
-        return f"{100 * cell[0]:.1f}" + ("" if cell[1] is None else f" ± {100 * cell[1]:.1f}")
+        return fixed(100 * cell[0], 1) + ("" if cell[1] is None else f" ± {fixed(100 * cell[1], 1)}")
     if field.type == "interval":
-        bounds = "" if cell[1] is None else f" [{100 * cell[1]:.1f}, {100 * cell[2]:.1f}]"
-        return f"{100 * cell[0]:.1f}{bounds}"
+        bounds = "" if cell[1] is None else f" [{fixed(100 * cell[1], 1)}, {fixed(100 * cell[2], 1)}]"
+        return f"{fixed(100 * cell[0], 1)}{bounds}"
     return str(cell)
 
 
@@ -136,8 +137,14 @@ def count_text(count: int) -> str:
     for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if count >= size:
             shown = count / size
-            return f"{shown:.0f}{unit}" if shown >= 100 else f"{shown:.1f}{unit}"
+            return f"{fixed(shown, 0 if shown >= 100 else 1)}{unit}"
     return str(count)
+
+
+def fixed(value: float, digits: int) -> str:
+    """As JavaScript's ``toFixed`` rounds: a half that is exact goes up, where Python's formats take the even digit."""
+    # Adding zero takes the sign from a zero.
+    return str(Decimal(value + 0.0).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP))
 
 
 def _count(value: object) -> int | None:

@@ -36,6 +36,10 @@ def write_models(output: Output, pages: Pages, board: Board, records: Records, c
         for path, entry in zip(board.entries["path"], board.entries["entry"], strict=True)
     }
     new = [i for i, path in enumerate(board.entries["path"]) if known.get(path) != now[path] or not output.keep(path)]
+    if new:
+        # A build that is cut short may have written these, and vouches for none of them.
+        unsure = {board.entries["path"].iat[i] for i in new}
+        _save(index, {path: digest for path, digest in known.items() if path not in unsure})
     lost = records.superseded.groupby("entry", sort=False).indices
     rows = records.table.groupby("entry", observed=True, sort=False).indices
     with tqdm(total=len(new), desc="Models", unit="page", delay=1) as progress:
@@ -50,9 +54,13 @@ def write_models(output: Output, pages: Pages, board: Board, records: Records, c
                 )
                 output.write(about["path"], page)
             progress.update(len(chunk))
-    cache.mkdir(parents=True, exist_ok=True)
-    beside = cache / ".pages.json"
-    beside.write_text(json.dumps(now), encoding="utf-8")
+    _save(index, now)
+
+
+def _save(index: Path, digests: dict[str, str]) -> None:
+    index.parent.mkdir(parents=True, exist_ok=True)
+    beside = index.with_name(f".{index.name}")
+    beside.write_text(json.dumps(digests), encoding="utf-8")
     beside.replace(index)
 
 

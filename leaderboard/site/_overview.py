@@ -87,8 +87,8 @@ def write_changelog(output: Output, pages: Pages, board: Board, events: list[dic
     """The newest events as a page, all of them as data."""
     newest = 200
     output.write(file, json.dumps(events, indent=0, ensure_ascii=False) + "\n")
-    paths = dict(zip(board.entries["entry"], board.entries["path"], strict=True))
-    page = pages.render("changelog.html", "changelog.html", events=events[:newest], total=len(events), paths=paths)
+    there = board.entries.set_index("entry")[["title", "path"]].to_dict("index")
+    page = pages.render("changelog.html", "changelog.html", events=events[:newest], total=len(events), there=there)
     output.write("changelog.html", page)
 
 

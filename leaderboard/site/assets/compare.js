@@ -76,8 +76,10 @@
       $("profiles").replaceChildren(...drawn);
     }
 
+    const save = () => window.State.write(new URLSearchParams(chosen.length ? { compare: chosen.join(",") } : {}));
+
     function changed() {
-      window.State.write(new URLSearchParams(chosen.length ? { compare: chosen.join(",") } : {}));
+      save();
       draw();
     }
 
@@ -93,7 +95,8 @@
       $("add").value = "";
       changed();
     });
-    window.addEventListener("hashchange", restore);
+    // A place on the page that is gone to (the skip link's) chooses nothing.
+    window.addEventListener("hashchange", () => (window.State.read().has("compare") || !location.hash ? restore() : save()));
     restore();
     document.body.dataset.ready = "yes";
   }

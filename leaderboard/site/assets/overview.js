@@ -8,7 +8,9 @@
   const filters = [...document.querySelectorAll("[data-filter]")];
   const boxes = [...document.querySelectorAll("[data-column]")];
   const standard = boxes.filter((box) => box.checked).map((box) => box.dataset.column);
-  let table = null, fields = [], rows = [], chosen = [], position = {};
+  // Without a prototype: an address may ask for a column "constructor".
+  const position = Object.create(null);
+  let table = null, fields = [], rows = [], chosen = [];
   let starting = null, restoring = false;
 
   // Empty cells stay last whichever way a column is sorted.
@@ -59,6 +61,8 @@
           createdCell: field.key === "model" ? (th) => th.setAttribute("scope", "row") : undefined,
         })),
       });
+      // The library listens only to the headings that are there at first (DataTables 3.1.2).
+      fields.forEach((_, i) => { if (!table.column(i).visible()) table.order.listener(table.column(i).header(), i); });
       table.search.fixed("filters", (_, row) => passes(row));
       restore();
       table.on("order", save);
@@ -79,7 +83,7 @@
 
   function active() {
     const found = filters.filter((f) => (f.type === "checkbox" ? f.checked : f.value)).map((f) => ({
-      label: f.type === "checkbox" ? "complete only" : `${f.labels[0].textContent.trim()}: ${f.value}`,
+      label: f.type === "checkbox" ? "complete only" : `${f.labels[0].dataset.chip ?? f.labels[0].textContent.trim()}: ${f.value}${f.type === "number" ? " billion" : ""}`,
       clear: () => { if (f.type === "checkbox") f.checked = false; else f.value = ""; },
     }));
     const query = $("search").value.trim();
@@ -134,7 +138,9 @@
     $("search").value = state.get("q") || "";
     for (const f of filters) {
       if (f.type === "checkbox") f.checked = state.get(f.dataset.filter) === "1";
-      else f.value = state.get(f.dataset.filter) || "";
+      // A number field complains of anything else, and a choice that is not there leaves none.
+      else f.value = f.type === "number" && !Number.isFinite(parseFloat(state.get(f.dataset.filter))) ? "" : state.get(f.dataset.filter) || "";
+      if (f.selectedIndex === -1) f.value = "";
     }
     const wanted = state.has("cols") ? state.get("cols").split(",") : standard;
     for (const box of boxes) {
@@ -213,14 +219,16 @@
     const key = !table && event.target.closest("th")?.dataset.key;
     if (key) start().then(() => { table.order([[position[key], fields[position[key]].type === "text" || key === "model" || key === "rank" ? "asc" : "desc"]]).draw(); });
   });
+  const parameters = ["q", "sort", "cols", "compare", ...filters.map((f) => f.dataset.filter)];
+  const ours = () => parameters.some((key) => window.State.read().has(key));
   window.addEventListener("hashchange", () => {
-    if (table) restore();
-    else if (window.State.read().size) start();
+    if (!table) { if (ours()) start(); }
+    else if (ours() || !location.hash) restore();
+    // A place on the page was gone to, which changes nothing of what was chosen.
+    else save();
   });
 
-  const state = window.State.read();
-  const ours = ["q", "sort", "cols", "compare", ...filters.map((f) => f.dataset.filter)];
-  if (board.dataset.eager === "yes" || ours.some((key) => state.has(key))) start();
+  if (board.dataset.eager === "yes" || ours()) start();
   else
     for (const place of [$("models-table"), document.querySelector(".controls")])
       for (const kind of ["pointerenter", "focusin", "touchstart"])

@@ -1,0 +1,78 @@
+"""Results files of models that do not exist, small and changed at will, and what is read from them."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import _board_files
+from leaderboard.board import Board, lay_out
+from leaderboard.records import Records, read_conventions, read_records
+
+Run = dict[str, Any]
+TASKS = ("dispersion_wiki", "dispersion_piqa", "dispersion_boolq")
+HOSTILE = (
+    '"><script>window.pwned=1</script>',
+    "<img src=x onerror=window.pwned=1>",
+    "../../etc/passwd",
+    "\u202egnp.exe",
+    "m" * 300,
+    '=HYPERLINK("http://x","y")',
+    "模型-é-🤖",
+    "{{ 7*7 }}${7*7}",
+    "a'b\"c`d</script>&amp;",
+    "-1+1|cmd",
+    "constructor",
+    "two\nlines",
+)
+HOSTILE_TASK = "<img src=x onerror=window.pwned=1>"
+FAMILIES = ("Plain", '<b onclick="pwned=1">Bold & "x"</b>', "ومن", "a,b;c", "=1+1")
+_BY_TASK = ("results", "configs", "versions", "n-shot", "n-samples", "task_hashes")
+
+
+def made(name: str, number: int = 0, tasks: tuple[str, ...] = TASKS, **config: Any) -> Run:
+    """One model's run on a few tasks, ``number`` seconds after the first."""
+    rng = np.random.default_rng(number)
+    run = _board_files.one(name, number % 5, 10 ** (8 + number % 9 / 4), 0.4 * (number % 7) - 1, rng, 1.7e9 + number)
+    for part in _BY_TASK:
+        run[part] = {task: run[part][task] for task in tasks}
+    run["config"] |= config
+    return run
+
+
+def task_named(run: Run, old: str, new: str) -> Run:
+    """The run with one of its tasks under another name, as a stock task: without a record of ours."""
+    for part in _BY_TASK:
+        run[part][new] = run[part].pop(old)
+    run["configs"][new] = run["configs"][new] | {"task": new, "metadata": {"version": 1.0}}
+    run["results"][new] = {k: v for k, v in run["results"][new].items() if not k.startswith("dispersion")}
+    return run
+
+
+def save(folder: Path, place: str, run: Run, stamp: str = "2026-01-01") -> Path:
+    """Saves it as lm_eval would, in a folder of the model."""
+    file = folder / place / f"results_{stamp}T00-00-00.000000.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(run), encoding="utf-8")
+    return file
+
+
+def records_of(folder: Path) -> Records:
+    return read_records([str(folder)], read_conventions())
+
+
+def board_of(folder: Path, *runs: Run) -> Board:
+    """All of these on one board."""
+    for i, run in enumerate(runs):
+        save(folder, f"m{i}", run)
+    return lay_out(records_of(folder), read_conventions())
+
+
+def digests(site: Path) -> dict[str, str]:
+    """Names the content of every file of a built site."""
+    files = (file for file in site.rglob("*") if file.is_file())
+    return {file.relative_to(site).as_posix(): sha256(file.read_bytes()).hexdigest() for file in files}
