@@ -77,7 +77,7 @@ def lay_out(records: Records, conventions: Conventions) -> Board:
     _binomial_where_missing(columns, values, stderr, n)
     ranked = _ranked(columns, values)
     chance = np.array([columns[i].chance or 0.0 for i in ranked])
-    ranks = rank(values[:, ranked], stderr[:, ranked], chance)
+    ranks = rank(values[:, ranked], _never_certain(stderr[:, ranked], values[:, ranked], n[:, ranked]), chance)
     entries["title"] = _titles(entries)
     entries["path"] = [_path(title, entry) for title, entry in zip(entries["title"], entries["entry"], strict=True)]
     order = np.lexsort((entries["entry"], entries["title"], -np.nan_to_num(ranks.score, nan=-np.inf)))
@@ -101,6 +101,13 @@ def _binomial_where_missing(columns: tuple[Column, ...], values: Floats, stderr:
             share = np.clip(values[:, i], 0, 1)
             missing = ~np.isfinite(stderr[:, i]) & (n[:, i] > 1)
             stderr[missing, i] = np.sqrt(share * (1 - share) / np.maximum(n[:, i] - 1, 1))[missing]
+
+
+def _never_certain(stderr: Floats, values: Floats, n: Floats) -> Floats:
+    """All right, or all wrong, of n questions has a standard error of 0 and is not known that surely: two right and two
+    wrong answers are added (Agresti and Coull, The American Statistician 52, 1998)."""
+    share = (values * n + 2) / (n + 4)
+    return np.where((stderr == 0) & (n > 0), np.sqrt(share * (1 - share) / (n + 4)), stderr)
 
 
 def _ranked(columns: tuple[Column, ...], values: Floats) -> list[int]:

@@ -109,3 +109,18 @@ def test_profiles_of_any_depth_meet_on_one_grid(tmp_path: Path) -> None:
     for entry, profile in zip(signal.values, found.profiles[found.of_kind("dispersion")[0]], strict=True):
         depths = np.linspace(0, 1, len(profile))
         assert entry == pytest.approx(np.interp(np.linspace(0, 1, 21), depths, profile))
+
+
+def test_all_questions_right_is_not_taken_for_certainty(tmp_path: Path) -> None:
+    runs = [run("org/a"), run("org/b", 1)]
+    for found, right in zip(runs, (1.0, 0.975), strict=True):
+        for part in ("results", "configs"):
+            found[part] = {"dispersion_piqa": found[part]["dispersion_piqa"]}
+        found["n-samples"]["dispersion_piqa"] = {"original": 40, "effective": 40}
+        error = float(np.sqrt(right * (1 - right) / 39))
+        found["results"]["dispersion_piqa"] |= {"acc,none": right, "acc_stderr,none": error}
+    found = board(tmp_path, *runs)
+    (piqa,) = found.ranked
+    assert found.stderr[0, piqa] == 0
+    share = 42 / 44
+    assert found.ranks.stderr[0] == pytest.approx(2 * np.sqrt(share * (1 - share) / 44))
