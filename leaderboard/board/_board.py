@@ -104,8 +104,10 @@ def _binomial_where_missing(columns: tuple[Column, ...], values: Floats, stderr:
 
 
 def _never_certain(stderr: Floats, values: Floats, n: Floats) -> Floats:
-    """All right, or all wrong, of n questions has a standard error of 0 and is not known that surely: two right and two
-    wrong answers are added (Agresti and Coull, The American Statistician 52, 1998)."""
+    """Zero standard errors, of all right or all wrong, become those with two right and two wrong answers added.
+
+    Agresti and Coull, The American Statistician 52 (1998): such an accuracy is not known for certain.
+    """
     share = (values * n + 2) / (n + 4)
     return np.where((stderr == 0) & (n > 0), np.sqrt(share * (1 - share) / (n + 4)), stderr)
 
