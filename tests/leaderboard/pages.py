@@ -53,3 +53,10 @@ def column(page: Any, label: str) -> list[str]:
 def ready(page: Any) -> None:
     """Waits until all rows are there."""
     page.wait_for_selector("#board[data-ready=yes]")
+
+
+def sort_by(page: Any, head: Any) -> None:
+    """Presses a heading and waits until the rows are sorted, which the library does in a timer of its own."""
+    before = page.evaluate("location.href")
+    head.click()
+    page.wait_for_function("before => location.href !== before", arg=before)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from made import made, save
-from pages import column, ready, rows, served
+from pages import column, ready, rows, served, sort_by
 
 import leaderboard.site._overview as overview
 from leaderboard.records import read_conventions
@@ -54,10 +54,7 @@ def test_every_heading_sorts_both_ways_as_the_data_says(page: Any, index: str, d
         head = page.locator("#board thead th").nth(i)
         ways = []
         for _ in range(2):
-            before = page.url
-            head.click()
-            # The library sorts a moment after the click.
-            page.wait_for_function("before => location.href !== before", arg=before)
+            sort_by(page, head)
             order = [cells[key] for key in shown_keys(page)]
             keys = [_sort_key(cell) for cell in order if not _empty(cell)]
             assert all(map(_empty, order[len(keys) :])), f"{field['key']}: a missing value is not last"
@@ -153,8 +150,7 @@ def test_a_place_on_the_page_in_the_address_changes_no_state(page: Any, index: s
     page.wait_for_timeout(100)
     assert rows(page) == seen and page.input_value("#search") == "x1"
     assert page.locator("#board [data-compare]:checked").count() == 1
-    page.locator("#board thead th", has_text="Parameters").click()
-    page.wait_for_function("location.hash.includes('sort')")
+    sort_by(page, page.locator("#board thead th", has_text="Parameters"))
     state = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
     assert state["q"] == "x1" and state["sort"] == "-parameters" and "compare" in state
 
@@ -168,8 +164,7 @@ def test_a_nonsense_address_leaves_a_table_that_works(page: Any, index: str) -> 
     page.fill("#search", "x2-")
     assert page.locator("#board thead th").all_inner_texts() == ["Model", "Family"]
     assert len(rows(page)) == 6
-    page.locator("#board thead th", has_text="Family").click()
-    page.wait_for_function("location.hash.includes('sort=family')")
+    sort_by(page, page.locator("#board thead th", has_text="Family"))
     # Written back is only what is known.
     state = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
     assert state == {"q": "x2-", "sort": "family", "cols": "family"}
