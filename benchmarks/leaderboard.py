@@ -88,7 +88,7 @@ def _build(results: Path, overrides: Path, site: Path) -> tuple[float, float]:
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, _memory(process.pid))
-        time.sleep(0.05)
+        time.sleep(0.25)
     seconds = time.perf_counter() - started
     assert process.stderr is not None
     if process.returncode:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib
 
@@ -37,23 +37,40 @@ class Cache:
         """``function(*inputs)``; the inputs are compared by their content."""
         if self._folder is None:
             return function(*inputs)
-        name = joblib.hash((function.__module__, function.__qualname__, _code(), inputs), hash_name="sha1") + ".pickle"
-        self._used.add(name)
-        path = self._folder / name
+        name = self.name(function, *inputs)
+        found: T | None = self.read(name)
+        if found is None:
+            found = function(*inputs)
+            self.write(name, found)
+        return found
+
+    def name(self, function: Callable[..., object], *inputs: object) -> str:
+        """Names a function's result on these inputs."""
+        return str(joblib.hash((function.__module__, function.__qualname__, _code(), inputs), hash_name="sha1"))
+
+    def read(self, name: str) -> Any:
+        """What was written under a name; None where there is nothing that can be read."""
+        if self._folder is None:
+            return None
+        path = self._folder / f"{name}.pickle"
+        self._used.add(path.name)
         try:
-            found: T = pickle.loads(path.read_bytes())
-            return found
+            return pickle.loads(path.read_bytes())
         except FileNotFoundError:
-            pass
+            return None
         except Exception:
             # A file cut short, or of another Python: whatever it holds, the answer can be had again.
             path.unlink(missing_ok=True)
-        found = function(*inputs)
+            return None
+
+    def write(self, name: str, found: object) -> None:
+        """Keeps a result; beside and renamed, so that no half of one is ever read."""
+        if self._folder is None:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
+        beside = self._folder / f"{name}.{os.getpid()}"
         beside.write_bytes(pickle.dumps(found))
-        beside.replace(path)
-        return found
+        beside.replace(self._folder / f"{name}.pickle")
 
     def forget_the_rest(self) -> None:
         """Removes what was not asked for."""

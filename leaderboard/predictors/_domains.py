@@ -8,12 +8,14 @@ domains would leak: in training that mean falls where the row's own accuracy ris
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 from threadpoolctl import threadpool_limits
 
+from leaderboard.predictors._cache import Cache
 from leaderboard.predictors._cells import Cells, OwnMeanAndSlope, both_weights, cell_mean, cell_scores, cells
 from leaderboard.predictors._cells import leave_domain_and_family as leave_both
 from leaderboard.predictors._domain_intervals import held_out_intervals
@@ -42,17 +44,21 @@ _SIGNALS = (
 )
 
 
-def fit_domains(observations: DomainObservations) -> DomainFit:
+def fit_domains(observations: DomainObservations, *, cache: Path | None = None) -> DomainFit:
     """Fits and validates the predictors of accuracy on a domain not seen.
 
     Args:
         observations: by model and domain, in any order.
+        cache: a folder that remembers the fit by its inputs.
 
     Raises:
         SystemExit: where a chance level given is none.
     """
+    memory = Cache(cache / "domains" if cache else None)
     with threadpool_limits(1):
-        return _fit(observations)
+        found = memory.call(_fit, ordered(observations))
+    memory.forget_the_rest()
+    return found
 
 
 def _fit(observations: DomainObservations) -> DomainFit:

@@ -81,7 +81,13 @@ def fit_task(observations: Observations, *, cache: Path | None = None) -> TaskFi
 def _fit_prepared(task: _Task, cache: Path | None) -> TaskFit:
     name = hashlib.sha256(task.observations.task.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     memory = Cache(cache / name if cache else None)
+    # Where nothing of the benchmark has changed, its parts need not even be looked up.
+    whole = memory.name(_fit, task)
+    known: TaskFit | None = memory.read(whole)
+    if known is not None:
+        return known
     found = _fit(task, memory)
+    memory.write(whole, found)
     memory.forget_the_rest()
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 REDACTED = "[redacted]"
 LONGEST = 2_000
@@ -41,10 +42,14 @@ def clean(value: object) -> str:
     Invisible and direction-changing characters, which could make a name read as another one, become ``‹U+XXXX›``. What
     is neither text nor a number is no text.
     """
-    if not isinstance(value, str | int | float):
-        return ""
+    return _clean(str(value)) if isinstance(value, str | int | float) else ""
+
+
+@lru_cache(4096)
+def _clean(whole: str) -> str:
+    """Remembered: the same few names stand in every row of every file."""
     # Cut only after the search, which a credential cut in two would escape.
-    text = str(value)[: 20 * LONGEST]
+    text = whole[: 20 * LONGEST]
     text = _SECRETS.sub(REDACTED, text)
     text = _NAMED.sub(lambda found: found["name"] + REDACTED, text)
     text = _PATH.sub(lambda found: last_part(found.group()), text)

@@ -62,7 +62,7 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions) -> Built:
         events = changelog(records, out / CHANGELOG)
         sets = observations(board)
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
-        across_domains = workers.map(fit_domains, [domain_observations(board)])
+        across_domains = workers.map(partial(fit_domains, cache=cache / "fits"), [domain_observations(board)])
         write_models(output, pages, board, records, cache)
         fits = list(tqdm(fitting, total=len(sets), desc="Fitting", unit="benchmark", delay=1))
         domains = next(iter(across_domains))

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _ACCENT, _OTHER, _MUTED = "#0b6bcb", "#b35900", "#6b7280"
 _SHAPES = 8
+_MANY = 200
 
 
 def accuracy_by_size(board: Board) -> Spec | None:
@@ -49,7 +50,7 @@ def accuracy_by_size(board: Board) -> Spec | None:
                 "mark": {"type": "line", "interpolate": "step-after", "color": _OTHER, "strokeWidth": 1.5},
                 "encoding": {"x": x, "y": {**y, "scale": {"zero": False}}},
             },
-            _error_bars(len(points), x),
+            *_error_bars(points, x),
             {
                 "mark": {"type": "point", "filled": True, "color": _ACCENT, "size": 45, "opacity": 0.75},
                 "encoding": {"x": x, "y": y, "tooltip": _tooltip("model", "family", "parameters", "value")},
@@ -96,24 +97,14 @@ def dispersion_against_accuracy(board: Board, accuracy: int, signal: int, fit: S
         layers.append(
             {"data": {"values": curve}, "mark": {"type": "line", "color": _ACCENT}, "encoding": {"x": x, "y": y}}
         )
-    layers += [_error_bars(len(points), x), _family_points(points, x, y, _tooltip("model", "family", "D", "value"))]
+    layers += [*_error_bars(points, x), _family_points(points, x, y, _tooltip("model", "family", "D", "value"))]
     return _spec({"values": points}, layers)
 
 
 def predicted_against_measured(board: Board, fit: TaskFit) -> Spec | None:
     """Every model predicted with its family left out, against what was measured; the diagonal is perfection."""
-    about = board.entries.set_index("entry")
-    points = [
-        {
-            "model": about.at[p.entry, "title"],
-            "family": about.at[p.entry, "family"],
-            "measured": round(100 * p.measured, 3),
-            "value": round(100 * p.predicted, 3),
-            **_ends(p.low, p.high),
-        }
-        for p in fit.predictions
-        if p.measured is not None and math.isfinite(p.measured) and math.isfinite(p.predicted)
-    ]
+    rows, measured, predicted, low, high = _predicted(board, fit)
+    points = _models(board, rows, measured=measured, value=predicted, low=low, high=high)
     if len(points) < 2:
         return None
     least = min(min(p["measured"], p["value"]) for p in points)
@@ -127,22 +118,13 @@ def predicted_against_measured(board: Board, fit: TaskFit) -> Spec | None:
         "encoding": {"x": x, "y": y},
     }
     shown = _tooltip("model", "family", "measured", "value")
-    return _spec({"values": points}, [diagonal, _error_bars(len(points), x), _family_points(points, x, y, shown)])
+    return _spec({"values": points}, [diagonal, *_error_bars(points, x), _family_points(points, x, y, shown)])
 
 
 def residuals(board: Board, fit: TaskFit) -> Spec | None:
     """What is left of every model's accuracy when its prediction, made with its family left out, is taken away."""
-    about = board.entries.set_index("entry")
-    points = [
-        {
-            "model": about.at[p.entry, "title"],
-            "family": about.at[p.entry, "family"],
-            "predicted": round(100 * p.predicted, 3),
-            "residual": round(100 * (p.measured - p.predicted), 3),
-        }
-        for p in fit.predictions
-        if p.measured is not None and math.isfinite(p.measured) and math.isfinite(p.predicted)
-    ]
+    rows, measured, predicted, _, _ = _predicted(board, fit)
+    points = _models(board, rows, predicted=predicted, residual=np.round(measured - predicted, 3))
     if len(points) < 2:
         return None
     x = {"field": "predicted", "type": "quantitative", "scale": {"zero": False}, "title": "predicted accuracy, %"}
@@ -255,22 +237,37 @@ def _family_points(points: list[Spec], x: Spec, y: Spec, tooltip: list[Spec]) ->
     return {"mark": mark, "encoding": encoding}
 
 
-def _error_bars(points: int, x: Spec) -> Spec:
-    """Intervals of each point; thousands of them would hide the points."""
-    return {
-        "mark": {"type": "rule", "color": _MUTED, "opacity": 0.35 if points <= 200 else 0},
-        "encoding": {"x": x, "y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}},
-    }
+def _error_bars(points: list[Spec], x: Spec) -> list[Spec]:
+    """Intervals of each point, where there are few enough to be told apart."""
+    if len(points) > _MANY:
+        return []
+    y, y2 = {"field": "low", "type": "quantitative"}, {"field": "high"}
+    return [{"mark": {"type": "rule", "color": _MUTED, "opacity": 0.35}, "encoding": {"x": x, "y": y, "y2": y2}}]
 
 
 def _models(board: Board, rows: NDArray[np.int64], **numbers: Floats) -> list[Spec]:
-    """A point a model with its name, family and numbers; a number that is not defined is left out."""
+    """A point a model with its name, family and numbers; a number that is not defined is left out.
+
+    In the order of the names: another model's result, which changes ranks, does not change the chart.
+    """
     titles, families = (board.entries[name].iloc[rows].tolist() for name in ("title", "family"))
-    columns = [titles, families, *(values.tolist() for values in numbers.values())]
-    points = [dict(zip(("model", "family", *numbers), row, strict=True)) for row in zip(*columns, strict=True)]
+    if len(rows) > _MANY:
+        numbers = {name: values for name, values in numbers.items() if name not in ("low", "high")}
+    names = ("model", "family", *numbers)
+    lists = [values.tolist() for values in numbers.values()]
+    points = [dict(zip(names, row, strict=True)) for row in sorted(zip(titles, families, *lists, strict=True))]
     if all(np.isfinite(values).all() for values in numbers.values()):
         return points
     return [{k: v for k, v in p.items() if not (isinstance(v, float) and math.isnan(v))} for p in points]
+
+
+def _predicted(board: Board, fit: TaskFit) -> tuple[NDArray[np.int64], Floats, Floats, Floats, Floats]:
+    """Rows of the board of what was measured and predicted; both, and the ends of the interval, in points."""
+    place = {entry: i for i, entry in enumerate(board.entries["entry"])}
+    both = [p for p in fit.predictions if p.measured is not None and math.isfinite(p.measured + p.predicted)]
+    numbers = np.array([(p.measured, p.predicted, p.low, p.high) for p in both], dtype=float).reshape(-1, 4)
+    measured, predicted, low, high = np.round(100 * numbers, 3).T
+    return np.array([place[p.entry] for p in both], dtype=np.int64), measured, predicted, low, high
 
 
 def _bars(values: Floats, stderr: Floats, within: tuple[float, float] = (-math.inf, math.inf)) -> dict[str, Floats]:

@@ -111,9 +111,10 @@ def test_wherever_a_build_is_cut_short_every_file_is_whole_and_the_next_build_re
             assert digest in (before.get(path), whole.get(path)) or path.endswith(".new"), path
 
     half_written = 0
-    for after in (0, 2, 5, 9, 14):
+    # In what is remembered beside the folder, then in the folder.
+    for after, within in ((0, tmp_path), (2, tmp_path), (5, tmp_path), (0, out), (1, out), (3, out), (5, out)):
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", _cut_after(after, Path.replace))
+            patch.setattr(Path, "replace", _cut_after(after, within, Path.replace))
             with pytest.raises(KeyboardInterrupt):
                 build([str(results)], out, read_conventions())
         check()
@@ -128,11 +129,11 @@ def test_wherever_a_build_is_cut_short_every_file_is_whole_and_the_next_build_re
     assert make(results, out) == whole
 
 
-def _cut_after(calls: int, real: Any) -> Any:
+def _cut_after(calls: int, within: Path, real: Any) -> Any:
     left = [calls]
 
     def replace(self: Path, target: Path) -> Any:
-        left[0] -= 1
+        left[0] -= Path(target).is_relative_to(within)
         if left[0] < 0:
             raise KeyboardInterrupt
         return real(self, target)
