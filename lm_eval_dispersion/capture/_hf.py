@@ -18,6 +18,7 @@ import numpy as np
 
 from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._layers import LayerTap
+from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
 from lm_eval_dispersion.capture._protocol import (
     MIN_VECTORS,
     WINDOW,
@@ -55,8 +56,7 @@ class HFCapture:
     def __init__(self, lm: HFLM) -> None:
         self._lm = lm
         self._tap = LayerTap(lm.model)
-        special = (lm.eot_token_id, lm.tokenizer.bos_token_id, lm.tokenizer.eos_token_id)
-        self._prefixes = {token for token in special if token is not None}
+        self._prefixes = prefix_tokens(lm)
 
     @property
     def window(self) -> int:
@@ -77,7 +77,7 @@ class HFCapture:
             tokens = (context + continuation)[-(limit + 1) :][:-1]
             cut = len(context) + len(continuation) - 1 - len(tokens)
             stop = max(0, len(tokens) - (len(continuation) - 1))
-            start = 0 if cut else self._prefix_length(context)
+            start = 0 if cut else prefix_length(self._prefixes, context)
             return tokens, Span(-1, min(start, stop), stop, truncated=cut > 0)
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
@@ -89,7 +89,7 @@ class HFCapture:
             with self._rows_matched(awaited, totals=False, on_reduced=on_prompt):
                 return inner(requests, *args, **kwargs)
 
-        with self._tap.attached(), _listening(self._lm, _loglikelihood_tokens=score):
+        with self._tap.attached(), listening(self._lm, _loglikelihood_tokens=score):
             return list(self._lm.loglikelihood(requests))
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
@@ -114,7 +114,7 @@ class HFCapture:
             lengths = []
             for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=False)):
                 tokens = (context + continuation)[:-1]
-                start = 1 + self._prefix_length(tokens[1:]) if first else len(context) - 1
+                start = 1 + prefix_length(self._prefixes, tokens[1:]) if first else len(context) - 1
                 lengths.append(max(0, len(tokens) - start))
                 if lengths[-1] >= MIN_VECTORS:
                     span = Span(-1, start, len(tokens))
@@ -131,7 +131,7 @@ class HFCapture:
         stock_limit = self._lm._max_length
         self._lm._max_length = window
         try:
-            with self._tap.attached(), _listening(self._lm, tok_encode=encode, _loglikelihood_tokens=score):
+            with self._tap.attached(), listening(self._lm, tok_encode=encode, _loglikelihood_tokens=score):
                 answers = list(self._lm.loglikelihood_rolling(requests))
         finally:
             self._lm._max_length = stock_limit
@@ -164,7 +164,7 @@ class HFCapture:
                 if text in awaited and text not in (texts[s.row] for s in spans):
                     begin, length = int(mask[row].argmax()), int(mask[row].sum())
                     cut = uncut[row] > length
-                    skip = 0 if cut else self._prefix_length(ids[row, begin:].tolist())
+                    skip = 0 if cut else prefix_length(self._prefixes, ids[row, begin:].tolist())
                     if skip < length:
                         spans.append(Span(row, begin + skip, begin + length, truncated=cut))
                     else:
@@ -175,14 +175,10 @@ class HFCapture:
                     on_prompt(index, result)
             return answers
 
-        with self._tap.attached(), _listening(self._lm, tok_batch_encode=encode, _model_generate=generate):
+        with self._tap.attached(), listening(self._lm, tok_batch_encode=encode, _model_generate=generate):
             answers = list(self._lm.generate_until(requests))
-        _require_all(awaited)
+        require_all(awaited)
         return answers
-
-    def _prefix_length(self, tokens: list[int]) -> int:
-        """How many BOS/EOT tokens lead: the one lm_eval prepends and the one a tokenizer adds by itself."""
-        return next((i for i, token in enumerate(tokens) if token not in self._prefixes), len(tokens))
 
     @contextmanager
     def _rows_matched(
@@ -218,9 +214,9 @@ class HFCapture:
             finally:
                 probing = False
 
-        with _listening(self._lm, _model_call=call, _detect_batch_size=probe):
+        with listening(self._lm, _model_call=call, _detect_batch_size=probe):
             yield
-        _require_all(awaited)
+        require_all(awaited)
 
     def _reduced(
         self, spans: list[Span], shape: tuple[int, ...], totals: bool, run: Callable[[], Any]
@@ -232,32 +228,3 @@ class HFCapture:
         with self._tap.listening(reduction.add):
             answer = run()
         return answer, reduction.finish()
-
-
-def _require_all(awaited: dict[Any, Any]) -> None:
-    if awaited:
-        raise AttributionError(
-            f"{len(awaited)} inputs were never seen in a forward pass: nothing is recorded rather than guessed "
-            "(does this model class override lm_eval's batching?)"
-        )
-
-
-@contextmanager
-def _listening(lm: HFLM, **listeners: Callable[..., Any]) -> Iterator[None]:
-    """Calls ``listener(method, *args)`` in place of ``lm.method(*args)``, on this object and in this block."""
-    inner = {name: getattr(lm, name) for name in listeners}
-    shadowed = {name: vars(lm)[name] for name in listeners if name in vars(lm)}
-
-    def bound(name: str) -> Callable[..., Any]:
-        return lambda *args, **kwargs: listeners[name](inner[name], *args, **kwargs)
-
-    for name in listeners:
-        setattr(lm, name, bound(name))
-    try:
-        yield
-    finally:
-        for name in listeners:
-            if name in shadowed:
-                setattr(lm, name, shadowed[name])
-            else:
-                delattr(lm, name)

@@ -21,6 +21,8 @@ def record(
     recording, prompts = summary.recording, summary.prompts
     described = dict(recording.described)
     window = described.pop("window")
+    # An engine may show the last hidden state alone.
+    layers = described.pop("layers", None) or list(range(recording.layers))
     within, correlation = summary.within, summary.correlation
     return {
         "definition": {
@@ -42,7 +44,7 @@ def record(
         "window": None if prompts else window,
         **described,
         "counts": _counts(summary),
-        "layers": list(range(recording.layers)),
+        "layers": layers,
         "within": {"mean": _list(within.mean), "stderr": _list(within.stderr), "n": within.segments.tolist()},
         "across": _pairs(summary.across, recording.across.count),
         "all_pairs": _pairs(summary.all_pairs, recording.all_pairs.count),

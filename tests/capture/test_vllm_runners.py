@@ -1,0 +1,166 @@
+"""What the capture asks of vLLM's two model runners; a release that moves it fails here and at no user's.
+
+The newer runner needs a GPU. Here its own classes, with tensors on the CPU, go through the recorder as in a run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from reference import profile
+
+from lm_eval_dispersion.capture._vllm_worker import _Recorder, name_of
+
+RUNNERS = ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner")
+LAYERS, WIDTH = 3, 8
+
+
+@pytest.mark.parametrize("module", RUNNERS)
+def test_the_seams_are_there(module: str) -> None:
+    runner = importlib.import_module(module)
+    for method in ("execute_model", "sample_tokens", "load_model"):
+        assert callable(getattr(runner.GPUModelRunner, method))
+    assert {"hidden_states", "aux_hidden_states"} <= set(runner.ExecuteModelState._fields)
+
+
+def test_what_the_scheduler_and_the_sampling_parameters_say_is_there() -> None:
+    from vllm import SamplingParams
+    from vllm.v1.core.sched.output import CachedRequestData, NewRequestData, SchedulerOutput
+    from vllm.v1.worker.worker_base import WorkerBase
+
+    def names(kind: Any) -> set[str]:
+        return {f.name for f in dataclasses.fields(kind)}
+
+    assert {"req_id", "prompt_token_ids", "num_computed_tokens"} <= names(NewRequestData)
+    assert {"req_ids", "num_computed_tokens"} <= names(CachedRequestData)
+    wanted = {"scheduled_new_reqs", "scheduled_cached_reqs", "num_scheduled_tokens", "finished_req_ids"}
+    assert wanted <= names(SchedulerOutput)
+    assert SamplingParams(skip_reading_prefix_cache=True).skip_reading_prefix_cache
+    assert callable(WorkerBase)
+
+
+def scheduled(new: dict[str, tuple[list[int], int]], old: dict[str, int], tokens: dict[str, int]) -> Any:
+    from vllm.v1.core.sched.output import CachedRequestData, NewRequestData, SchedulerOutput
+
+    output = SchedulerOutput.make_empty()
+    output.scheduled_new_reqs = [
+        NewRequestData(request, prompt, [], None, None, ([],), computed, None)
+        for request, (prompt, computed) in new.items()
+    ]
+    output.scheduled_cached_reqs = dataclasses.replace(
+        CachedRequestData.make_empty(), req_ids=list(old), num_computed_tokens=list(old.values())
+    )
+    output.num_scheduled_tokens = tokens
+    return output
+
+
+class Newer:
+    """Stands where the newer runner does: its own state and batch classes, filled as it fills them."""
+
+    def __init__(self, states: dict[str, torch.Tensor]) -> None:
+        self.states, self.execute_model_state = states, None
+        self.order: list[str] = []
+
+    def execute_model(self, output: Any) -> None:
+        from vllm.v1.worker.gpu.input_batch import InputBatch, InputBuffers
+        from vllm.v1.worker.gpu.model_runner import ExecuteModelState
+
+        starts = {r.req_id: r.num_computed_tokens for r in output.scheduled_new_reqs}
+        cached = output.scheduled_cached_reqs
+        starts |= dict(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
+        tokens = output.num_scheduled_tokens
+        total = sum(tokens.values())
+        batch = InputBatch.make_dummy(len(tokens), total, InputBuffers(8, 64, torch.device("cpu")))
+        # The runner sorts its batch by length, not by arrival.
+        batch.req_ids = sorted(tokens, key=lambda r: (tokens[r], r))
+        batch.query_start_loc_np = np.cumsum([0, *(tokens[r] for r in batch.req_ids)], dtype=np.int32)
+        rows = torch.cat([self.states[r][:, starts[r] : starts[r] + tokens[r]] for r in batch.req_ids], dim=1)
+        padded = torch.nn.functional.pad(rows, (0, 0, 0, 5), value=torch.nan)
+        *auxiliary, last = padded
+        fields = dict.fromkeys(ExecuteModelState._fields)
+        self.execute_model_state = ExecuteModelState(
+            **fields | {"input_batch": batch, "hidden_states": last, "aux_hidden_states": auxiliary}
+        )
+
+    def sample_tokens(self) -> str:
+        self.execute_model_state = None
+        return "sampled"
+
+
+@pytest.fixture
+def states() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {r: torch.randn(LAYERS, n, WIDTH, generator=generator) for r, n in (("a-1", 12), ("b-2", 7), ("c-3", 9))}
+
+
+PROMPTS = {"a-1": list(range(12)), "b-2": list(range(20, 27)), "c-3": list(range(40, 49))}
+
+
+def taken(recorder: _Recorder) -> dict[tuple[bytes, int, int], dict[str, Any]]:
+    found = {}
+    while piece := recorder.take():
+        with np.load(io.BytesIO(piece)) as file:
+            arrays = {key: file[key] for key in file.files}
+        for i, name in enumerate(arrays["name"]):
+            found[(name.tobytes(), *arrays["span"][i].tolist())] = {key: array[i] for key, array in arrays.items()}
+    return found
+
+
+def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[str, torch.Tensor]) -> None:
+    runner = Newer(states)
+    spans = {name_of(PROMPTS["a-1"]): [(1, 12), (0, 5)], name_of(PROMPTS["b-2"]): [(0, 7)]}
+    recorder = _Recorder(runner, spans, totals=True)
+    steps = [
+        scheduled({"a-1": (PROMPTS["a-1"], 0), "c-3": (PROMPTS["c-3"], 0)}, {}, {"a-1": 4, "c-3": 9}),
+        scheduled({"b-2": (PROMPTS["b-2"], 0)}, {"a-1": 4, "c-3": 9}, {"a-1": 4, "b-2": 6}),
+        # Preempted, so run again from its beginning.
+        scheduled({}, {"a-1": 0, "b-2": 6}, {"a-1": 9, "b-2": 1}),
+        scheduled({}, {"a-1": 9}, {"a-1": 3}),
+    ]
+    for step in steps:
+        runner.execute_model(step)
+        assert runner.sample_tokens() == "sampled"
+    found = taken(recorder)
+    assert len(found) == 3 and not recorder.take()
+    for request, start, stop in (("a-1", 1, 12), ("a-1", 0, 5), ("b-2", 0, 7)):
+        one, vectors = found[name_of(PROMPTS[request]), start, stop], states[request][:, start:stop]
+        n = stop - start
+        assert one["counts"].tolist() == [[n, 0, 0]] * LAYERS
+        d = 1 - (one["square"] - n) / (n * (n - 1))
+        np.testing.assert_allclose(d, profile(vectors), atol=1e-6)
+        np.testing.assert_allclose(one["last"], vectors[:, -1])
+    recorder.detach()
+    assert "execute_model" not in vars(runner) and "sample_tokens" not in vars(runner)
+
+
+def test_a_cached_prefix_never_shrinks_a_prompt_in_silence(states: dict[str, torch.Tensor]) -> None:
+    runner = Newer(states)
+    recorder = _Recorder(runner, {name_of(PROMPTS["a-1"]): [(0, 12)]}, totals=False)
+    runner.execute_model(scheduled({"a-1": (PROMPTS["a-1"], 8)}, {}, {"a-1": 4}))
+    runner.sample_tokens()
+    assert not recorder.take()
+
+
+def test_zero_and_nonfinite_vectors_are_counted(states: dict[str, torch.Tensor]) -> None:
+    states["b-2"][1, 2], states["b-2"][2, 3] = 0.0, torch.nan
+    runner = Newer(states)
+    recorder = _Recorder(runner, {name_of(PROMPTS["b-2"]): [(0, 7)]}, totals=False)
+    runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
+    runner.sample_tokens()
+    (one,) = taken(recorder).values()
+    assert one["counts"].tolist() == [[7, 0, 0], [6, 1, 0], [6, 0, 1]]
+
+
+def test_a_stage_of_a_pipeline_that_is_not_the_last_records_nothing() -> None:
+    runner = SimpleNamespace(execute_model=lambda _: None, sample_tokens=lambda: None, execute_model_state=None)
+    recorder = _Recorder(runner, {name_of([1, 2]): [(0, 2)]}, totals=False)
+    runner.execute_model(scheduled({"r": ([1, 2], 0)}, {}, {"r": 2}))
+    runner.sample_tokens()
+    assert not recorder.take()

