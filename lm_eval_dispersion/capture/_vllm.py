@@ -49,6 +49,8 @@ class VLLMCapture:
                 "data_parallel_size > 1 starts an engine for each call, out of reach of dispersion; use "
                 "tensor_parallel_size, or run lm_eval once on each part of the tasks"
             )
+        if lm.model.llm_engine.vllm_config.parallel_config.pipeline_parallel_size > 1:
+            raise Unsupported("pipeline_parallel_size > 1 is out of reach of dispersion; use tensor_parallel_size")
         self._lm = lm
         self._prefixes = prefix_tokens(lm)
         self._layers: list[int] = []

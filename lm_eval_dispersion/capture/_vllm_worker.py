@@ -143,8 +143,7 @@ class _Recorder:
 
     def _sample_tokens(self, *args: Any, **kwargs: Any) -> Any:
         state = self.runner.execute_model_state
-        # A stage of a pipeline that is not the last one holds no final hidden states.
-        if state is not None and isinstance(state.hidden_states, Tensor) and self.slots:
+        if state is not None and self.slots:
             pieces = self._pieces(self._offsets(state))
             if pieces:
                 self._reduce(pieces, [*(state.aux_hidden_states or ()), state.hidden_states])

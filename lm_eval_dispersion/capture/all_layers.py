@@ -32,8 +32,6 @@ def _show_all_layers(runner: Any) -> None:
     reason = None
     if config.speculative_config is not None:
         reason = "speculative decoding needs the auxiliary hidden states itself"
-    elif config.parallel_config.pipeline_parallel_size > 1:
-        reason = "pipeline stages do not pass hidden states on"
     elif not supports_eagle3(runner.get_model()):
         reason = f"vLLM's {type(runner.get_model()).__name__} does not show them (model_impl=transformers may)"
     if reason:

@@ -206,5 +206,10 @@ def test_engines_out_of_reach_are_refused() -> None:
 
     lm = VLLM.__new__(VLLM)
     lm.data_parallel_size = 2
-    with pytest.raises(Unsupported, match="tensor_parallel_size"):
+    with pytest.raises(Unsupported, match=r"data_parallel_size .* tensor_parallel_size"):
+        capture_for(lm)
+    lm.data_parallel_size = 1
+    stages = SimpleNamespace(parallel_config=SimpleNamespace(pipeline_parallel_size=2))
+    lm.model = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=stages))
+    with pytest.raises(Unsupported, match=r"pipeline_parallel_size .* tensor_parallel_size"):
         capture_for(lm)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import io
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,11 +155,3 @@ def test_zero_and_nonfinite_vectors_are_counted(states: dict[str, torch.Tensor])
     runner.sample_tokens()
     (one,) = taken(recorder).values()
     assert one["counts"].tolist() == [[7, 0, 0], [6, 1, 0], [6, 0, 1]]
-
-
-def test_a_stage_of_a_pipeline_that_is_not_the_last_records_nothing() -> None:
-    runner = SimpleNamespace(execute_model=lambda _: None, sample_tokens=lambda: None, execute_model_state=None)
-    recorder = _Recorder(runner, {name_of([1, 2]): [(0, 2)]}, totals=False)
-    runner.execute_model(scheduled({"r": ([1, 2], 0)}, {}, {"r": 2}))
-    runner.sample_tokens()
-    assert not recorder.take()
