@@ -205,7 +205,8 @@ def _profile(record: dict[str, Any]) -> Row:
     mean, stderr = within.get("mean"), within.get("stderr")
     if not isinstance(mean, list) or not 0 < len(mean) <= _DEEPEST_PROFILE:
         return {}
-    if record.get("layers", list(range(len(mean)))) != list(range(len(mean))):
+    every = list(range(len(mean)))
+    if record.get("layers", every) != every:
         return {}  # vLLM may show the last hidden state alone, which is no profile
     errors = stderr if isinstance(stderr, list) and len(stderr) == len(mean) else [None] * len(mean)
     return {"profile": [_number(v) for v in mean], "profile_stderr": [_number(v) for v in errors]}

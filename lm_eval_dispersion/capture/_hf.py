@@ -10,7 +10,7 @@ that no row served is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,13 @@ from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
 from lm_eval_dispersion.capture._protocol import (
-    MIN_VECTORS,
     WINDOW,
-    AttributionError,
     OnPrompt,
     OnWindow,
     Reduced,
-    Window,
 )
 from lm_eval_dispersion.capture._reduce import Reduction, Span
+from lm_eval_dispersion.capture._rolling import Wanted, rolling
 
 if TYPE_CHECKING:
     import torch
@@ -94,50 +92,18 @@ class HFCapture:
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        window = self.window
-        # (request, is its first window), in lm_eval's order; what follows it is data-parallel padding.
-        windows: list[tuple[int, bool]] = []
-        documents = done = 0
 
-        def encode(inner: Callable[..., list[int]], *args: Any, **kwargs: Any) -> list[int]:
-            nonlocal documents
-            tokens = inner(*args, **kwargs)
-            windows.extend((documents, k == 0) for k in range(-(-len(tokens) // window)))
-            documents += 1
-            return tokens
-
-        def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            nonlocal done
-            here = windows[done : done + len(requests)]
-            done += len(here)
+        def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
             awaited: Awaited = {}
-            lengths = []
-            for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=False)):
-                tokens = (context + continuation)[:-1]
-                start = 1 + prefix_length(self._prefixes, tokens[1:]) if first else len(context) - 1
-                lengths.append(max(0, len(tokens) - start))
-                if lengths[-1] >= MIN_VECTORS:
-                    span = Span(-1, start, len(tokens))
-                    awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
-            reduced: dict[int, Reduced] = {}
-            with self._rows_matched(awaited, totals=True, on_reduced=reduced.__setitem__):
-                answers = inner(requests, *args, **kwargs)
-            for index, (request, _) in enumerate(here):
-                tokens_scored = len(requests[index][2])
-                found = reduced.get(index)
-                on_window(request, Window(answers[index][0], tokens_scored, lengths[index], found))
-            return answers
+            for index, tokens, start in wanted:
+                inputs = tokens[:-1]
+                awaited.setdefault(_key(np.asarray(inputs)), []).append((index, Span(-1, start, len(inputs))))
+            return self._rows_matched(awaited, totals=True, on_reduced=on_reduced)
 
-        stock_limit = self._lm._max_length
-        self._lm._max_length = window
-        try:
-            with self._tap.attached(), listening(self._lm, tok_encode=encode, _loglikelihood_tokens=score):
-                answers = list(self._lm.loglikelihood_rolling(requests))
-        finally:
-            self._lm._max_length = stock_limit
-        if documents != len(requests) or done != len(windows):
-            raise AttributionError(f"{done} of {len(windows)} windows of {documents} documents were scored")
-        return answers
+        window = self.window
+        limits = {"window": window, "max_length": window}
+        with self._tap.attached():
+            return rolling(self._lm, requests, on_window, reducing, **limits, prefixes=self._prefixes, padded=True)
 
     def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; requests of one context share its reduction."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,14 @@ import torch
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import (
-    MIN_VECTORS,
     WINDOW,
     AttributionError,
     OnPrompt,
     OnWindow,
     Reduced,
     Unsupported,
-    Window,
 )
+from lm_eval_dispersion.capture._rolling import Wanted, rolling
 from lm_eval_dispersion.capture._vllm_worker import name_of
 from lm_eval_dispersion.geometry import closed_form, unit_sums
 
@@ -112,51 +111,17 @@ class VLLMCapture:
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        window = self.window
-        # (request, is its first window), in lm_eval's order.
-        windows: list[tuple[int, bool]] = []
-        documents = done = 0
 
-        def encode(inner: Callable[..., list[int]], *args: Any, **kwargs: Any) -> list[int]:
-            nonlocal documents
-            tokens = inner(*args, **kwargs)
-            windows.extend((documents, k == 0) for k in range(-(-len(tokens) // window)))
-            documents += 1
-            return tokens
-
-        def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            nonlocal done
-            here = windows[done : done + len(requests)]
-            done += len(here)
+        def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
             awaited: Awaited = {}
-            lengths = []
-            for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=True)):
-                tokens = context + continuation
-                start = 1 + prefix_length(self._prefixes, tokens[1:-1]) if first else len(context) - 1
-                # The last token is scored, but nothing is predicted from it.
-                stop = len(tokens) - 1
-                lengths.append(max(0, stop - start))
-                if lengths[-1] >= MIN_VECTORS:
-                    awaited.setdefault(name_of(tokens), []).append((index, (start, stop, False)))
-            reduced: dict[int, Reduced] = {}
-            with self._reduced(awaited, True, reduced.__setitem__):
-                answers = inner(requests, *args, **kwargs)
-            for index, (request, _) in enumerate(here):
-                on_window(
-                    request, Window(answers[index][0], len(requests[index][2]), lengths[index], reduced.get(index))
-                )
-            return answers
+            for index, tokens, start in wanted:
+                awaited.setdefault(name_of(tokens), []).append((index, (start, len(tokens) - 1, False)))
+            return self._reduced(awaited, True, on_reduced)
 
-        stock_limit = self._lm._max_length
-        self._lm._max_length = window + 2  # lm_eval's class takes these two off again
-        try:
-            with listening(self._lm, tok_encode=encode, _loglikelihood_tokens=score):
-                answers = list(self._lm.loglikelihood_rolling(list(requests)))
-        finally:
-            self._lm._max_length = stock_limit
-        if documents != len(requests) or done != len(windows):
-            raise AttributionError(f"{done} of {len(windows)} windows of {documents} documents were scored")
-        return answers
+        window = self.window
+        limits = {"window": window, "max_length": window + 2}  # lm_eval's class takes these two off again
+        made = list(requests)
+        return rolling(self._lm, made, on_window, reducing, **limits, prefixes=self._prefixes, padded=False)
 
     def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; a prompt of which the engine has a prefix in its cache is computed whole all the same."""

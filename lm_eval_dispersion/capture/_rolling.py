@@ -1,0 +1,85 @@
+"""``loglikelihood_rolling`` with every window told: which document it is of, and which positions of it count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from lm_eval_dispersion.capture._listen import listening, prefix_length
+from lm_eval_dispersion.capture._protocol import MIN_VECTORS, AttributionError, OnWindow, Reduced, Window
+
+# (its index in the call, its tokens, the first position that counts): a window that has a D. The last token is scored,
+# but nothing is predicted from it, so the positions end before it.
+Wanted = tuple[int, list[int], int]
+# Hands over what is reduced while lm_eval's call runs inside it.
+Reducing = Callable[[list[Wanted], Callable[[int, Reduced], None]], AbstractContextManager[None]]
+
+
+def rolling(
+    lm: Any,
+    requests: Sequence[Any],
+    on_window: OnWindow,
+    reducing: Reducing,
+    *,
+    window: int,
+    max_length: int,
+    prefixes: set[int],
+    padded: bool,
+) -> list[float]:
+    """Calls lm_eval's method with windows of ``window`` tokens.
+
+    Args:
+        lm: an lm_eval model whose method goes through ``tok_encode`` and ``_loglikelihood_tokens``.
+        requests: lm_eval's.
+        on_window: called with each window of each request.
+        reducing: reduces the windows that have a D.
+        window: tokens that a window scores.
+        max_length: what the model has to take for its limit so that it cuts such windows.
+        prefixes: tokens that count nowhere where they lead a document.
+        padded: whether lm_eval may add windows of its own at the end, to even out data-parallel processes.
+
+    Raises:
+        AttributionError: where not every window was scored.
+    """
+    # (request, is its first window), in lm_eval's order; what follows it is padding.
+    windows: list[tuple[int, bool]] = []
+    documents = done = 0
+
+    def encode(inner: Callable[..., list[int]], *args: Any, **kwargs: Any) -> list[int]:
+        nonlocal documents
+        tokens = inner(*args, **kwargs)
+        windows.extend((documents, k == 0) for k in range(-(-len(tokens) // window)))
+        documents += 1
+        return tokens
+
+    def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        nonlocal done
+        here = windows[done : done + len(requests)]
+        done += len(here)
+        wanted: list[Wanted] = []
+        lengths = []
+        for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=not padded)):
+            tokens = context + continuation
+            start = 1 + prefix_length(prefixes, tokens[1:-1]) if first else len(context) - 1
+            lengths.append(max(0, len(tokens) - 1 - start))
+            if lengths[-1] >= MIN_VECTORS:
+                wanted.append((index, tokens, start))
+        reduced: dict[int, Reduced] = {}
+        with reducing(wanted, reduced.__setitem__):
+            answers = inner(requests, *args, **kwargs)
+        for index, (request, _) in enumerate(here):
+            scored = len(requests[index][2])
+            on_window(request, Window(answers[index][0], scored, lengths[index], reduced.get(index)))
+        return answers
+
+    stock_limit = lm._max_length
+    lm._max_length = max_length
+    try:
+        with listening(lm, tok_encode=encode, _loglikelihood_tokens=score):
+            answers = list(lm.loglikelihood_rolling(requests))
+    finally:
+        lm._max_length = stock_limit
+    if documents != len(requests) or done != len(windows):
+        raise AttributionError(f"{done} of {len(windows)} windows of {documents} documents were scored")
+    return answers
