@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from lm_eval_dispersion.capture._protocol import (
@@ -41,9 +42,9 @@ def capture_for(lm: LM) -> Capture:
         from lm_eval_dispersion.capture._hf import HFCapture
 
         return HFCapture(lm)
-    from lm_eval.models.vllm_causallms import VLLM
-
-    if isinstance(lm, VLLM):
+    # Its module cannot be imported where vLLM is not installed; a model of its class has loaded it.
+    engine = sys.modules.get("lm_eval.models.vllm_causallms")
+    if engine is not None and isinstance(lm, engine.VLLM):
         from lm_eval_dispersion.capture._vllm import VLLMCapture
 
         return VLLMCapture(lm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -199,6 +200,13 @@ def test_the_command_line_records_beside_stock_numbers(cli: Any, smollm2: Path, 
         for metric, value in theirs["results"][task].items():
             if isinstance(value, float) and "stderr" not in metric:
                 assert ours["results"][task][metric] == pytest.approx(value, rel=1e-3, abs=1e-5), (task, metric)
+
+
+def test_another_model_is_refused_in_one_line_where_vllm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.delitem(sys.modules, "lm_eval.models.vllm_causallms", raising=False)
+    with pytest.raises(Unsupported, match="gives no hidden states"):
+        capture_for(SimpleNamespace())
 
 
 def test_engines_out_of_reach_are_refused() -> None:
