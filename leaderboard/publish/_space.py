@@ -13,9 +13,8 @@ from huggingface_hub.hf_api import RepoFile, SpaceInfo
 from huggingface_hub.utils import validate_repo_id
 from tqdm import tqdm
 
+from leaderboard.hub import REFUSALS, Patience, Refused, Repository, may_be_too_large
 from leaderboard.publish._difference import SiteFile, difference, site_files
-from leaderboard.publish._hub import Hub
-from leaderboard.publish._patience import REFUSALS, Patience, Refused, may_be_too_large
 
 FILES = 1000
 """In one commit at most, halved whenever one fails that may have been too large.
@@ -58,7 +57,7 @@ def publish(site: Path, space: str, *, private: bool = False, dry_run: bool = Fa
         raise SystemExit(f"leaderboard: {space} does not name a Space; give it as ORG/NAME") from error
     api = HfApi()
     url = f"{api.endpoint}/spaces/{space}"
-    hub = Hub(api, space, Patience(space, api.endpoint))
+    hub = Repository(api, space, "space", Patience(space, api.endpoint))
     try:
         if dry_run:
             _rehearse(hub, site_files(site), private)
@@ -72,18 +71,18 @@ def publish(site: Path, space: str, *, private: bool = False, dry_run: bool = Fa
     return url
 
 
-def _rehearse(hub: Hub, files: Sequence[SiteFile], private: bool) -> None:
+def _rehearse(hub: Repository, files: Sequence[SiteFile], private: bool) -> None:
     there: dict[str, RepoFile] = {}
     info = None
     try:
         info = hub.find()
         there = hub.files(info.sha) if info else {}
         if info is None:
-            print(f"would create the static Space {hub.space}{' (private)' if private else ''}: none is seen")
+            print(f"would create the static Space {hub.name}{' (private)' if private else ''}: none is seen")
     except Refused as refused:
         print(f"cannot compare with the Hub: {refused}")
     if info:
-        _refuse_foreign(hub.space, info, there, private)
+        _refuse_foreign(hub.name, info, there, private)
     changes = difference(files, there)
     if not changes:
         print("nothing has changed")
@@ -91,15 +90,15 @@ def _rehearse(hub: Hub, files: Sequence[SiteFile], private: bool) -> None:
     _tell("would delete", changes.delete, "")
 
 
-def _publish(hub: Hub, files: Sequence[SiteFile], private: bool) -> None:
+def _publish(hub: Repository, files: Sequence[SiteFile], private: bool) -> None:
     info = hub.find()
     if info is None:
         hub.create(private)
-        print(f"created {hub.space}")
+        print(f"created {hub.name}")
     head = str(info.sha) if info else hub.head()
     there = hub.files(head)
     if info:
-        _refuse_foreign(hub.space, info, there, private)
+        _refuse_foreign(hub.name, info, there, private)
     changes = difference(files, there)
     if not changes:
         print("nothing has changed: no commit")
@@ -110,19 +109,19 @@ def _publish(hub: Hub, files: Sequence[SiteFile], private: bool) -> None:
 
 
 def _synchronise(
-    hub: Hub, files: Sequence[SiteFile], head: str, there: dict[str, RepoFile], bar: tqdm[NoReturn]
+    hub: Repository, files: Sequence[SiteFile], head: str, there: dict[str, RepoFile], bar: tqdm[NoReturn]
 ) -> None:
     most, finished = FILES, 0
     while changes := difference(files, there):
         if finished == _ROUNDS:
             some = (*(file.path for file in changes.upload), *changes.delete)[0]
-            raise Refused(f"{hub.space} does not keep what is uploaded, such as {some}; does another job write to it?")
+            raise Refused(f"{hub.name} does not keep what is uploaded, such as {some}; does another job write to it?")
         if finished:
             time.sleep(2**finished)
         bar.total = bar.n + changes.bytes
         for batch in changes.batches(most):
             try:
-                head = hub.commit(batch, head)
+                head = hub.commit(batch.operations(), head, "Update the leaderboard")
             except REFUSALS as error:
                 hub.patience.wait(error)
                 if may_be_too_large(error):

@@ -27,19 +27,34 @@ LONGEST = 300
 _AMBIGUOUS = frozenset({500, 502, 503, 504})
 _PASSING = _AMBIGUOUS | {408, 409, 412, 429}
 
-_SENT_ONCE = re.compile(r"/api/(repos/create|validate-yaml|spaces/[^/]+/[^/]+(/commit/[^/]+)?)$")
+_SENT_ONCE = re.compile(
+    r"/api/(repos/create|validate-yaml|(spaces|datasets|models)/[^/]+/[^/]+(/(commit|paths-info|revision)/[^/]+)?)$"
+)
 """What the client does not itself repeat; the rest it has tried six times before it raises."""
 
 
 class Refused(Exception):
-    """The one line that says what was refused and what helps."""
+    """The one line that says what was refused and what helps.
+
+    Attributes:
+        after: seconds after which another attempt may succeed; None where it will not by itself.
+    """
+
+    def __init__(self, line: str, after: float | None = None) -> None:
+        super().__init__(line)
+        self.after = after
 
 
 class Patience:
-    """Counts failures, and waits longer after each."""
+    """Counts failures, and waits longer after each.
 
-    def __init__(self, space: str, endpoint: str) -> None:
-        self._space, self._endpoint = space, endpoint
+    Args:
+        repository: ``ORG/NAME``, as lines for the user call it.
+        endpoint: the Hub's address.
+    """
+
+    def __init__(self, repository: str, endpoint: str) -> None:
+        self._repository, self._endpoint = repository, endpoint
         self._failures = 0
         self._answered = False
 
@@ -68,10 +83,11 @@ class Patience:
         if asked is not None and asked > LONGEST:
             raise Refused(
                 f"the Hub asks to wait {asked / 60:.0f} minutes ({_said(error)}); run this again then, "
-                "what is uploaded already is not uploaded twice"
+                "what is uploaded already is not uploaded twice",
+                after=asked + 1,
             ) from error
         if self._failures == FAILURES:
-            raise Refused(f"given up after {FAILURES} attempts; {self.line(error)}") from error
+            raise Refused(f"given up after {FAILURES} attempts; {self.line(error)}", after=LONGEST) from error
         seconds = min(2.0 ** (self._failures - 1), 30) if asked is None else asked + 1
         tqdm.write(f"{_said(error)}; again in {seconds:.0f} s", file=sys.stderr)
         time.sleep(seconds)
@@ -80,18 +96,18 @@ class Patience:
         """What the user reads: the cause and the fix."""
         said = _said(error)
         if isinstance(error, OfflineModeIsEnabled):
-            return "HF_HUB_OFFLINE is set; unset it to publish"
+            return "HF_HUB_OFFLINE is set; unset it to write to the Hub"
         if not isinstance(error, HfHubHTTPError):
             if isinstance(error, httpx.HTTPError):
                 return f"cannot reach {self._endpoint}: {said}; check the network and run this again"
-            return f"{said}; build the site again, or try later"
+            return f"{said}; what is uploaded was not accepted: make it again, or try later"
         status = error.response.status_code
         if status == 401:
             return f"the Hub does not accept the token ({said}); `hf auth login`, or set HF_TOKEN to one that may write"
         if status == 403:
-            organisation = self._space.partition("/")[0]
-            return f"no right to write to {self._space} ({said}); use a token with write access to {organisation}"
-        return f"the Hub refuses {self._space}: {said}"
+            organisation = self._repository.partition("/")[0]
+            return f"no right to write to {self._repository} ({said}); use a token with write access to {organisation}"
+        return f"the Hub refuses {self._repository}: {said}"
 
     def _may_pass(self, error: Exception) -> bool:
         if isinstance(error, HfHubHTTPError):
