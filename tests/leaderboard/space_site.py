@@ -68,6 +68,8 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The real client in this process, which may write, on a stand-in of the Hub of its own."""
     with Hub() as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", WRITER)
