@@ -1,10 +1,12 @@
-"""``dispersion-leaderboard``: records, build, predict, publish, serve."""
+"""``dispersion-leaderboard``: submit, status, work, requeue, cancel, records, build, predict, publish, serve."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+
+from leaderboard.queue_commands import add_commands
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -32,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="dispersion-leaderboard", description="From lm_eval's results to a public leaderboard."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(commands)
 
     results = argparse.ArgumentParser(add_help=False)
     results.add_argument(
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", parents=[results], help="make the pages")
     build.add_argument("--out", type=Path, required=True, metavar="SITE", help="an empty folder, or one built before")
+    build.add_argument("--queue", metavar="PLACE", help="also a page of requests: a folder or hf://datasets/ORG/NAME")
     build.set_defaults(run=_build)
 
     predict = commands.add_parser("predict", parents=[results], help="predict a model's accuracy without labels")
@@ -108,10 +112,15 @@ def _build(arguments: argparse.Namespace) -> None:
     from leaderboard.records import read_conventions
     from leaderboard.site import build
 
-    built = build(arguments.results, arguments.out, read_conventions(arguments.overrides))
-    _tell_skipped(built.records.skipped)
+    queue = None
+    if arguments.queue:
+        from leaderboard.queue import read_queue
+
+        queue = read_queue(arguments.queue)
+    built = build(arguments.results, arguments.out, read_conventions(arguments.overrides), queue)
+    _tell_skipped(built.skipped)
     fitted = sum(fit.status == "fitted" for fit in built.fits)
-    print(f"{len(built.board.entries)} models, {len(built.fits)} benchmarks ({fitted} fitted)")
+    print(f"{built.models} models, {len(built.fits)} benchmarks ({fitted} fitted)")
     print(arguments.out / "index.html")
 
 

@@ -29,6 +29,7 @@ _PASSING = _AMBIGUOUS | {408, 409, 412, 429}
 
 _SENT_ONCE = re.compile(
     r"/api/(repos/create|validate-yaml|(spaces|datasets|models)/[^/]+/[^/]+(/(commit|paths-info|revision)/[^/]+)?)$"
+    r"|/resolve/"
 )
 """What the client does not itself repeat; the rest it has tried six times before it raises."""
 

@@ -45,12 +45,13 @@ class Repository:
         """The newest commit of what is known to be there, also where the Hub does not show it yet."""
         while True:
             try:
-                return str(self._ask().sha)
+                return str(self._ask("sha").sha)
             except REFUSALS as error:
                 self.patience.wait(error, passes=isinstance(error, RepositoryNotFoundError))
 
-    def _ask(self) -> Any:
-        info = self.api.repo_info(self.name, repo_type=self.kind)
+    def _ask(self, *parts: str) -> Any:
+        """All that is told, or some parts: the list of all files is long."""
+        info = self.api.repo_info(self.name, repo_type=self.kind, expand=list(parts) or None)
         self.patience.answered()
         return info
 

@@ -28,6 +28,7 @@ class FolderTree:
 
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
+        self.local = True
         self.commits_per_hour = math.inf
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)

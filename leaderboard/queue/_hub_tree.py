@@ -37,6 +37,7 @@ class HubTree:
     def __init__(self, name: str, commits_per_hour: float) -> None:
         api = HfApi()
         self.name = name
+        self.local = False
         self.commits_per_hour = commits_per_hour
         self._patience = Patience(name, api.endpoint)
         self._repository = Repository(api, name, "dataset", self._patience)

@@ -86,7 +86,7 @@ class Queue:
         found: dict[str, Request | BadRequest] = {}
         for key in keys:
             try:
-                found[key] = _request(key, self.tree.read(_request_file(key), head))
+                found[key] = self._request(key, head)
             except BadRequest as error:
                 found[key] = error
         return found
@@ -105,6 +105,22 @@ class Queue:
         self._shards = {path: self._shards[path] for path in files}
         return {key: entry for _, shard in self._shards.values() for key, entry in shard.entries.items()}
 
+    def _request(self, key: str, head: str) -> Request:
+        content = self.tree.read(_request_file(key), head)
+        if content is None:
+            raise BadRequest("it has no file")
+        try:
+            found = Request.from_json(json.loads(content))
+        except BadRequest:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise BadRequest("its file is not JSON") from error
+        if found.key != key:
+            raise BadRequest("its file holds another request")
+        if found.folder and not self.tree.local:
+            raise BadRequest("it names a folder of some machine")
+        return found
+
     def _files(self, wanted: Change) -> dict[str, bytes]:
         files = {_request_file(key): _json(request) for key, request in wanted.requests.items()}
         files |= {_log_file(key): text.encode() for key, text in wanted.logs.items()}
@@ -119,20 +135,6 @@ class Queue:
 
 def _json(request: Request) -> bytes:
     return (json.dumps(request.to_json(), indent=1) + "\n").encode()
-
-
-def _request(key: str, content: bytes | None) -> Request:
-    if content is None:
-        raise BadRequest("it has no file")
-    try:
-        found = Request.from_json(json.loads(content))
-    except BadRequest:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("its file is not JSON") from error
-    if found.key != key:
-        raise BadRequest("its file holds another request")
-    return found
 
 
 def _request_file(key: str) -> str:

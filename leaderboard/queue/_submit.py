@@ -64,7 +64,8 @@ def check(model: str, asked: Asked, folders: bool) -> Answer:
             found = inspect_folder(place, largest=asked.largest, gguf_file=gguf_file)
         else:
             found = inspect(model, asked.revision, largest=asked.largest, gguf_file=gguf_file)
-        sha, gguf_file = found.sha, found.gguf_file
+        # The Hub's own spelling, so that another one is the same request.
+        name, sha, gguf_file = found.name, found.sha, found.gguf_file
     except Refused as why:
         refused, sha = why, why.sha or ""
     try:

@@ -18,6 +18,8 @@ class Tree(Protocol):
 
     name: str
     """As a person calls it."""
+    local: bool
+    """Whether it lies on this machine, so that whoever writes to it has this machine's files anyway."""
     commits_per_hour: float
     """How many it takes from all who write to it together."""
 

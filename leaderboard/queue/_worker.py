@@ -231,6 +231,8 @@ class Worker:
 
     def _hear(self) -> None:
         for unit, outcome in self._executor.ended():
+            if unit not in self._under_way:
+                continue  # stopped, a moment after it had ended
             self._under_way.remove(unit)
             claim = self._claims.get(unit.request.key)
             if claim is None:

@@ -29,7 +29,9 @@ _AT_ONCE = 200
 
 def write_models(output: Output, pages: Pages, board: Board, records: Records, cache: Path) -> None:
     """Makes the pages whose content is another than at the last build, and keeps the others."""
-    code, digests, index = code_digest(), _digests(board, records), cache / "pages.json"
+    # All pages lead to the queue, where there is one.
+    code = code_digest() + ("queue" if pages.queue else "")
+    digests, index = _digests(board, records), cache / "pages.json"
     known: dict[str, str] = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
     now = {
         path: f"{code}{digests[entry]}"

@@ -16,9 +16,15 @@ _VENDOR = _HERE / "assets" / "vendor"
 
 
 class Pages:
-    """Renders templates by name."""
+    """Renders templates by name.
 
-    def __init__(self) -> None:
+    Args:
+        queue: whether there is a page of the queue to lead to.
+        measured: whether there are the pages that results make.
+    """
+
+    def __init__(self, *, queue: bool = False, measured: bool = True) -> None:
+        self.queue = queue
         # Escaping is always on: names, cards and results files are anyone's.
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -29,6 +35,8 @@ class Pages:
         )
         self._environment.globals |= {
             "site_title": TITLE,
+            "has_queue": queue,
+            "measured": measured,
             "text_of": _fields.text_of,
             "count_text": _fields.count_text,
             "estimate": _words.estimate,

@@ -4,59 +4,70 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
-from hub._handler import Answer, Refusal, Request, Route
-
-NAME = r"(datasets|spaces)/([^/]+/[^/]+)"
+from hub._exchange import API_NAME, PAGE_NAME, Answer, Refusal, Request, Route
+from hub._models import described, listed
 
 
 def _info(request: Request) -> Answer:
-    _, name, word, revision = request.parts
+    kind, name, word, revision = request.parts
     repository, commit = request.repository(word or "info", revision or "main")
     with request.hub.lock:
         if not revision and request.hub.lag and len(repository.commits) > 1:
             request.hub.lag -= 1
             commit = repository.commits[-2]
-    flags = {"private": repository.private, "gated": False, "disabled": False, "downloads": 0, "likes": 0, "tags": []}
-    siblings = [{"rfilename": path} for path in commit.files]
-    answer: dict[str, Any] = {"id": name, "sha": commit.oid, "siblings": siblings, **flags}
+    answer: dict[str, Any] = {
+        "id": name,
+        "author": name.partition("/")[0],
+        "sha": commit.oid,
+        "lastModified": commit.when,
+        "createdAt": repository.created,
+        "private": repository.private,
+        "gated": repository.gated,
+        "disabled": False,
+        "downloads": repository.downloads,
+        "likes": repository.likes,
+        "tags": [],
+    }
     if repository.sdk:
-        card = commit.card()
-        sdk = card.get("sdk", repository.sdk)
-        answer |= {"sdk": sdk, "cardData": card, "tags": [sdk, *card.get("tags", []), "region:us"]}
-    return Answer(answer)
+        sdk = commit.card.get("sdk", repository.sdk)
+        answer |= {"sdk": sdk, "cardData": commit.card, "tags": [sdk, *commit.card.get("tags", []), "region:us"]}
+    if kind == "models":
+        answer |= described(repository, commit)
+    wanted = request.query.get("expand")
+    if not wanted or "siblings" in wanted:
+        answer["siblings"] = list(commit.siblings(sizes=request.option("blobs") == "true"))
+    return Answer({key: value for key, value in answer.items() if not wanted or key in (*wanted, "id")})
 
 
 def _tree(request: Request) -> Answer:
     _, _, revision, folder = request.parts
     _, commit = request.repository("tree", revision)
-    query = {key: values[0] for key, values in request.query.items()}
-    entries = commit.tree(folder, recursive=query.get("recursive", "").lower() in ("true", "1"))
-    if folder and not entries:
+    if folder and not isinstance(commit.files.at(folder), dict):
         raise Refusal(404, f'{folder} does not exist on "{revision}"', "EntryNotFound")
-    start = int(query.get("cursor", "0"))
+    start = int(request.option("cursor") or 0)
     end = start + request.hub.page
-    headers = {}
-    if end < len(entries):
-        following = f"{request.hub.url}{urlsplit(request.path).path}?{urlencode(query | {'cursor': end})}"
-        headers["Link"] = f'<{following}>; rel="next"'
-    return Answer(entries[start:end], headers)
+    entries = commit.tree(folder, request.option("recursive").lower() in ("true", "1"), start, end + 1)
+    return Answer(entries[: request.hub.page], request.following(end, more=len(entries) > request.hub.page))
 
 
 def _paths_info(request: Request) -> Answer:
     _, _, revision = request.parts
     _, commit = request.repository("paths-info", revision)
-    return Answer([commit.entry(path) for path in request.query.get("paths", []) if commit.holds(path)])
+    entries = (commit.entry(path) for path in request.query.get("paths", []))
+    return Answer([entry for entry in entries if entry])
 
 
 def _file(request: Request) -> Answer:
     _, _, revision, path = request.parts
-    _, commit = request.repository(path, revision)
+    repository, commit = request.repository(path, revision)
+    if repository.gated and not request.may_write() and request.token not in repository.readers:
+        message = f"Access to {request.parts[1]} is restricted. You must have access to it and be authenticated."
+        raise Refusal(403 if request.token else 401, message, "GatedRepo")
     if path not in commit.files:
         raise Refusal(404, "Entry not found", "EntryNotFound")
     blob = commit.files[path]
-    return Answer(blob.content, {"ETag": f'"{blob.known_as}"', "X-Repo-Commit": commit.oid})
+    return Answer(blob, {"ETag": f'"{blob.known_as}"', "X-Repo-Commit": commit.oid})
 
 
 def _whoami(request: Request) -> Answer:
@@ -69,9 +80,10 @@ def _whoami(request: Request) -> Answer:
 
 
 READING: tuple[Route, ...] = (
-    ("GET", re.compile(rf"/api/{NAME}(?:/(revision)/([^/]+))?"), "info", _info),
-    ("GET", re.compile(rf"/api/{NAME}/tree/([^/]+)(?:/(.*))?"), "tree", _tree),
-    ("GET POST", re.compile(rf"/api/{NAME}/paths-info/([^/]+)"), "paths-info", _paths_info),
-    ("GET", re.compile(rf"/{NAME}/resolve/([^/]+)/(.+)"), "resolve", _file),
+    ("GET", re.compile(rf"/api/{API_NAME}(?:/(revision)/([^/]+))?"), "info", _info),
+    ("GET", re.compile(rf"/api/{API_NAME}/tree/([^/]+)(?:/(.*))?"), "tree", _tree),
+    ("GET POST", re.compile(rf"/api/{API_NAME}/paths-info/([^/]+)"), "paths-info", _paths_info),
+    ("GET", re.compile(rf"/{PAGE_NAME}/resolve/([^/]+)/(.+)"), "resolve", _file),
     ("GET", re.compile(r"/api/whoami-v2"), "whoami", _whoami),
+    ("GET", re.compile(r"/api/models"), "models", listed),
 )

@@ -14,10 +14,12 @@ from queue_made import SUITE, Hanging, Instant, Stores, failing, fill, opened, r
 from space_site import loopback
 
 from leaderboard.queue._open import open_tree
-from leaderboard.queue._queue import Queue
+from leaderboard.queue._queue import Change, Queue
+from leaderboard.queue._request import Request
 from leaderboard.queue._results import Results
-from leaderboard.queue._states import ATTEMPTS, State
+from leaderboard.queue._states import ATTEMPTS, Entry, State
 from leaderboard.queue._submit import cancel, requeue
+from leaderboard.queue._tree import Tree
 from leaderboard.queue._unit import Reason, Unit
 from leaderboard.queue._worker import Policy, Worker
 
@@ -228,26 +230,35 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield found
 
 
-def on_hub(name: str) -> object:
+def on_hub(name: str) -> Tree:
     return open_tree(f"hf://datasets/org/{name}", commits_per_hour=1e9)
+
+
+def test_a_request_on_the_hub_cannot_name_a_folder_of_the_workers_machine(hub: Hub) -> None:
+    hostile = Request("etc", "0" * 64, SUITE.id, folder="/etc")
+    entry = Entry.new(hostile, "2026-01-01T00:00:00Z")
+    Queue(on_hub("queue")).change(lambda _: Change("hostile", {hostile.key: entry}, {hostile.key: hostile}))
+    executor = Instant()
+    worker(on_hub, executor).run(forever=False)
+    assert (states(on_hub), executor.started) == ({hostile.key: State.REJECTED}, [])
 
 
 @pytest.mark.parametrize("status", [409, 412, 500, 0])
 @pytest.mark.parametrize("landed", [False, True])
 def test_a_claim_whose_answer_got_lost_is_neither_lost_nor_made_twice(hub: Hub, status: int, landed: bool) -> None:
-    keys = fill(Queue(on_hub("queue")), 1)  # type: ignore[arg-type]
+    keys = fill(Queue(on_hub("queue")), 1)
     executor = Instant()
     hub.fail("commit", status, landed=landed)
-    worker(on_hub, executor).run(forever=False)  # type: ignore[arg-type]
-    entry = Queue(on_hub("queue")).entries()[keys[0]]  # type: ignore[arg-type]
+    worker(on_hub, executor).run(forever=False)
+    entry = Queue(on_hub("queue")).entries()[keys[0]]
     assert (entry.state, entry.attempts, len(executor.started)) == (State.FINISHED, 1, 2)
 
 
 def test_many_that_end_together_take_few_commits(hub: Hub) -> None:
-    keys = fill(Queue(on_hub("queue")), 200)  # type: ignore[arg-type]
+    keys = fill(Queue(on_hub("queue")), 200)
     before = len(hub.repositories["org/queue"].commits)
-    worker(on_hub, Instant(slots=8)).run(forever=False)  # type: ignore[arg-type]
-    assert set(states(on_hub).values()) == {State.FINISHED}  # type: ignore[arg-type]
+    worker(on_hub, Instant(slots=8)).run(forever=False)
+    assert set(states(on_hub).values()) == {State.FINISHED}
     commits = len(hub.repositories["org/queue"].commits) - before
     # One a file of states and twice as many requests each time, not two for each of 200 requests.
     assert commits < 60

@@ -1,0 +1,22 @@
+"""A small form of ``python -m benchmarks.queue``: faults, races and kills, and every request ends exactly once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queue_load import Load, run
+
+from leaderboard.queue._states import State
+
+
+def test_every_request_ends_exactly_once_whatever_the_hub_and_whoever_is_killed(tmp_path: Path) -> None:
+    load = Load(requests=200, workers=5, kills=6, rate=0.03, commits_per_hour=20_000, seconds=400)
+    watch, figures = run(load, tmp_path)
+    assert watch.wrong == []
+    assert set(watch.ended.values()) == {1} and len(watch.ended) == 200
+    finished = {key for key, entry in watch.entries.items() if entry.state is State.FINISHED}
+    assert {part for part in watch.files if part.split("/")[0] in finished} == {
+        f"{key}/{group}" for key in finished for group in ("task_a", "task_b")
+    }
+    assert set(watch.files.values()) == {1}
+    assert (figures["killed"], figures["tracebacks"]) == (6, 0)
