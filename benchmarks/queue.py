@@ -1,4 +1,4 @@
-"""``python -m benchmarks.queue``: many workers on a Hub that fails now and then; every request must end exactly once."""
+"""``python -m benchmarks.queue``: many workers on a Hub that fails now and then; each request must end exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many workers in processes of their own, some of them killed, on a Hub that fails now and then; every commit is watched."""
+"""Many workers, some of them killed, on a Hub that fails now and then, watched commit by commit."""
 
 from __future__ import annotations
 

@@ -44,9 +44,7 @@ def request(number: int, suite: Suite = SUITE) -> Request:
 def fill(queue: Queue, count: int, first: int = 0) -> list[str]:
     """Puts requests into a queue, one older than the next; returns their keys."""
     made = [request(number) for number in range(first, first + count)]
-    entries = {
-        r.key: Entry.new(r, f"2026-01-01T{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}Z") for n, r in enumerate(made)
-    }
+    entries = {r.key: Entry.new(r, later(NOW, number)) for number, r in enumerate(made)}
     queue.change(lambda _: Change("made", entries, {r.key: r for r in made}))
     return [r.key for r in made]
 

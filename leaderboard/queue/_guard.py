@@ -1,0 +1,24 @@
+"""Runs a command, and ends it where whoever started it is gone: run by its path, with nothing of ours imported.
+
+Its standard input is a pipe whose other end the starter holds; it closes with the starter, however that ends.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def _watch() -> None:
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    # The whole group is asked to end at once; what it answers is the child's affair.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_watch, daemon=True).start()
+    code = child.wait()
+    sys.exit(code if code >= 0 else 128 - code)
