@@ -11,7 +11,8 @@ import threading
 
 
 def _watch() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1024):
+        pass
     os.killpg(0, signal.SIGKILL)
 
 
@@ -21,4 +22,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_watch, daemon=True).start()
     code = child.wait()
-    sys.exit(code if code >= 0 else 128 - code)
+    # At once: the watching thread is still waiting.
+    os._exit(code if code >= 0 else 128 - code)
