@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from leaderboard.queue._unit import Executor
 
 GB = 10**9
+_IMAGE = "python:3.11"
+_SET_UP = 1800
+"""Seconds that a job takes beside lm_eval: its container, this package, the model."""
 
 
 def add_commands(commands: Any) -> None:
@@ -69,7 +72,7 @@ def add_commands(commands: Any) -> None:
     ray.add_argument("--gpus", type=float, default=0.0, metavar="N", help="of one run (default: 0)")
     jobs = work.add_argument_group("--executor hf-jobs")
     jobs.add_argument("--flavor", metavar="NAME", help="the hardware, as a10g-small")
-    jobs.add_argument("--image", metavar="IMAGE", help="a container with Python (default: that of PyTorch)")
+    jobs.add_argument("--image", default=_IMAGE, metavar="IMAGE", help=f"with Python and pip (default: {_IMAGE})")
     jobs.add_argument("--namespace", metavar="ORG", help="whose jobs they are (default: the token's user)")
     work.set_defaults(run=_work)
 
@@ -209,6 +212,8 @@ def _work(arguments: argparse.Namespace) -> None:
 
     if arguments.store == arguments.queue:
         raise SystemExit("leaderboard: --store and --queue are two places")
+    if "trust_remote_code" in arguments.model_args:
+        raise SystemExit("leaderboard: a model's code is never trusted; leave trust_remote_code out of --model_args")
     suites = read_suites(arguments.suites)
     scratch = (arguments.scratch or Path.home() / ".cache" / "dispersion-leaderboard").absolute()
     scratch.mkdir(parents=True, exist_ok=True)
@@ -256,7 +261,17 @@ def _executor(arguments: argparse.Namespace, scratch: Path) -> Executor:
     if arguments.executor == "hf-jobs":
         from leaderboard.queue._jobs import JobsExecutor
 
-        raise NotImplementedError(JobsExecutor)
+        if not arguments.flavor:
+            raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
+        return JobsExecutor(
+            arguments.store,
+            flavor=arguments.flavor,
+            image=arguments.image,
+            namespace=arguments.namespace,
+            slots=arguments.slots,
+            timeout=arguments.time_limit * 3600 + _SET_UP,
+            token=None,
+        )
     from leaderboard.queue._local import LocalExecutor
 
     return LocalExecutor(scratch, arguments.slots)

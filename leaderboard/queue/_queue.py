@@ -100,8 +100,9 @@ class Queue:
     def _read(self, head: str) -> dict[str, Entry]:
         files = self.tree.files(_STATES, head)
         for path, content in files.items():
-            if path not in self._shards or self._shards[path][0] != content:
-                self._shards[path] = (content, Shard.load(self.tree.read(path, head) or b"{}"))
+            known, before = self._shards.get(path, ("", None))
+            if known != content:
+                self._shards[path] = (content, Shard.load(self.tree.read(path, head) or b"{}", before))
         self._shards = {path: self._shards[path] for path in files}
         return {key: entry for _, shard in self._shards.values() for key, entry in shard.entries.items()}
 

@@ -101,10 +101,16 @@ class Shard:
     """By key of the request."""
     kept: dict[str, object] = field(default_factory=dict)
     """What is not understood, such as a later version's: written again as it was."""
+    read: dict[str, object] = field(default_factory=dict, repr=False)
+    """As it stood in the file."""
 
     @classmethod
-    def load(cls, content: bytes) -> Shard:
+    def load(cls, content: bytes, before: Shard | None = None) -> Shard:
         """Reads what ``dump`` wrote.
+
+        Args:
+            content: of the file.
+            before: an earlier version of it: entries that are still the same are not made again.
 
         Raises:
             BadRequest: where it is no shard at all. Nothing may be written over what cannot be read.
@@ -115,8 +121,13 @@ class Shard:
             raise BadRequest("a file of states is not JSON") from error
         if not isinstance(found, dict):
             raise BadRequest("a file of states is no mapping")
-        entries = {key: entry for key, value in found.items() if (entry := _entry(value)) is not None}
-        return cls(entries, {key: value for key, value in found.items() if key not in entries})
+        entries = {}
+        for key, value in found.items():
+            same = before is not None and key in before.entries and before.read.get(key) == value
+            entry = before.entries[key] if before is not None and same else _entry(value)
+            if entry is not None:
+                entries[key] = entry
+        return cls(entries, {key: value for key, value in found.items() if key not in entries}, found)
 
     def dump(self) -> bytes:
         """As JSON, one line an entry, sorted: a small change is a small difference."""

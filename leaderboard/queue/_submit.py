@@ -96,31 +96,38 @@ def submit(queue: Queue, answers: Sequence[Answer]) -> list[Answer]:
     said: list[Answer] = []
     for start in range(0, len(answers), _AT_ONCE):
         some = answers[start : start + _AT_ONCE]
-        before: dict[str, Entry] = {}
-
-        def decide(entries: Entries, some: Sequence[Answer] = some, before: dict[str, Entry] = before) -> Change:
-            new = {a.request.key: a for a in some if a.request and a.request.key not in entries}
-            before.update(
-                {a.request.key: entries[a.request.key] for a in some if a.request and a.request.key in entries}
-            )
-            return Change(
-                f"{len(new)} new requests",
-                {key: a.entry for key, a in new.items() if a.entry},
-                {key: a.request for key, a in new.items() if a.request},
-            )
-
-        queue.change(decide)
+        before = _add(queue, some)
         for answer in some:
             old = before.get(answer.request.key) if answer.request else None
-            # After a lost answer one finds one's own entry, equal to the last letter.
-            if answer.request is None or old is None or old == answer.entry:
-                said.append(answer)
+            if answer.request and old:
+                line = f"{answer.model}: {answer.request.key[:12]} is in the queue already: {told(old)}"
+                said.append(Answer(answer.model, line, answer.request))
             else:
-                key = answer.request.key[:12]
-                said.append(
-                    Answer(answer.model, f"{answer.model}: {key} is in the queue already: {told(old)}", answer.request)
-                )
+                said.append(answer)
     return said
+
+
+def _add(queue: Queue, answers: Sequence[Answer]) -> Entries:
+    """One commit; returns what was in the queue before."""
+    asked = {answer.request.key: answer for answer in answers if answer.request}
+    before: dict[str, Entry] = {}
+    looks = 0
+
+    def decide(entries: Entries) -> Change:
+        nonlocal looks
+        looks += 1
+        # After a commit whose answer got lost one finds one's own entries, equal to the last letter.
+        there = {key: entries[key] for key in asked if key in entries}
+        before.update({key: old for key, old in there.items() if looks == 1 or old != asked[key].entry})
+        new = {key: answer for key, answer in asked.items() if key not in there}
+        return Change(
+            f"{len(new)} new requests",
+            {key: answer.entry for key, answer in new.items() if answer.entry},
+            {key: answer.request for key, answer in new.items() if answer.request},
+        )
+
+    queue.change(decide)
+    return before
 
 
 def told(entry: Entry) -> str:
