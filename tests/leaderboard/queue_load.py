@@ -86,8 +86,10 @@ class Load:
     kills: int
     rate: float = 0.02
     """Of each kind of fault, of the requests to each endpoint that writes."""
-    commits_per_hour: float = 36_000
-    seconds: float = 3000
+    commits_per_hour: float = 5_400
+    lease: float = 300
+    """Seconds of a claim."""
+    seconds: float = 5400
     """After which it is given up."""
     seed: int = 0
 
@@ -163,7 +165,7 @@ def _start(name: str, load: Load, environment: Mapping[str, str]) -> subprocess.
     home = Path(environment["HF_HOME"])
     with (home.parent / f"{name}.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "queue_load_worker", name, str(load.commits_per_hour)],
+            [sys.executable, "-m", "queue_load_worker", name, str(load.commits_per_hour), str(load.lease)],
             env=environment,
             stdout=log,
             stderr=log,

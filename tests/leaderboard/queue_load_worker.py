@@ -1,6 +1,6 @@
-"""``python -m queue_load_worker NAME``: a worker in a process of its own, whose models take some milliseconds.
+"""``python -m queue_load_worker NAME COMMITS_PER_HOUR LEASE``: a worker in a process of its own.
 
-The Hub and the token are the environment's. A part of the models fails for good, and another part once.
+Its models take some milliseconds. The Hub and the token are the environment's. A part of the models fails for good, and another part once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from leaderboard.queue._request import Request
 from leaderboard.queue._unit import Outcome, Reason, Unit
 
 PLACE = "hf://datasets/org/{}"
-LEASE = 45.0
 
 
 class Quick:
@@ -58,13 +57,13 @@ class Quick:
 
 
 def main() -> None:
-    name, commits_per_hour = sys.argv[1], float(sys.argv[2])
+    name, commits_per_hour, lease = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     queue, results = (
         kind(open_tree(PLACE.format(place), commits_per_hour=commits_per_hour))
         for kind, place in ((Queue, "queue"), (Results, "results"))
     )
     assert isinstance(queue, Queue) and isinstance(results, Results)
-    worker = Worker(queue, results, Quick(name), {SUITE.name: SUITE}, Policy(name, lease=LEASE))
+    worker = Worker(queue, results, Quick(name), {SUITE.name: SUITE}, Policy(name, lease=lease))
     signal.signal(signal.SIGTERM, lambda number, frame: worker.stop())
     worker.run(forever=True)
 

@@ -10,7 +10,7 @@ from leaderboard.queue._states import State
 
 
 def test_every_request_ends_exactly_once_whatever_the_hub_and_whoever_is_killed(tmp_path: Path) -> None:
-    load = Load(requests=200, workers=5, kills=6, rate=0.03, commits_per_hour=20_000, seconds=400)
+    load = Load(requests=200, workers=5, kills=6, rate=0.03, commits_per_hour=20_000, lease=45, seconds=400)
     watch, figures = run(load, tmp_path)
     assert watch.wrong == []
     assert set(watch.ended.values()) == {1} and len(watch.ended) == 200
