@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from hostile import model_hub
 from hub import Hub
@@ -198,3 +203,34 @@ def test_what_stands_in_the_states_is_fit_to_be_shown() -> None:
     shard = Shard.load(json.dumps({"a" * 32: hostile | {"detail": "token=hf_abcdefghijklmnop at /home/me/x"}}).encode())
     entry = shard.entries["a" * 32]
     assert "\u202e" not in entry.model and "hf_" not in entry.detail and "/home/me" not in entry.detail
+
+
+def test_a_worker_that_gets_sigterm_gives_back_what_it_runs_and_leaves_no_lm_eval(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("--queue", str(tmp_path / "queue"))
+    said(capsys, "submit", str(model), *place, "--suite", "demo")
+    command = [str(Path(sys.executable).with_name("dispersion-leaderboard")), "work", *place, "--forever"]
+    command += ["--store", str(tmp_path / "results"), "--scratch", str(tmp_path / "scratch"), "--device", "cpu"]
+    worker = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        found: list[psutil.Process] = []
+        end = time.monotonic() + 120
+        while not (found := [p for p in psutil.Process(worker.pid).children(recursive=True) if is_lm_eval(p)]):
+            assert worker.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        assert "another worker uses" in refused("work", "--once", *place, *command[-6:-2])
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+    assert not psutil.wait_procs(found, timeout=10)[1]
+    (entry,) = Queue(open_tree(str(tmp_path / "queue"))).entries().values()
+    assert (entry.state, entry.attempts) == (State.PENDING, 0)
+
+
+def is_lm_eval(process: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("/lm_eval") for part in process.cmdline()[:2])
+    except psutil.Error:
+        return False
