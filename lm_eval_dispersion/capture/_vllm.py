@@ -7,10 +7,12 @@ are spoken to is in ``_vllm_engine``, what they do in ``_vllm_worker``.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.vllm_causallms import VLLM
 
+logger = logging.getLogger(__name__)
+
+# By name: importing it here would reach into an engine of this process.
+_ALL_LAYERS = "lm_eval_dispersion.capture.all_layers.AllLayers"
+# Engines whose layers have been said.
+_told: WeakSet[VLLM] = WeakSet()
+
 
 class VLLMCapture:
     """See ``Capture``; ``lm`` is the object ``lm_eval --model vllm`` built."""
@@ -48,6 +57,21 @@ class VLLMCapture:
         self._engine = Engine(lm.model)
         with self._engine.recording():
             pass  # says now, before the run, what cannot be done
+        self._say_layers()
+
+    def _say_layers(self) -> None:
+        """Once an engine: an evaluation has a call for each type of request."""
+        if len(self._engine.layers) > 1 or self._lm in _told:
+            return
+        _told.add(self._lm)
+        if self._lm.model.llm_engine.vllm_config.parallel_config.worker_extension_cls == _ALL_LAYERS:
+            reason = self._engine.refused or f"vLLM {version('vllm')} has loaded it in a way not listened to"
+            logger.warning("dispersion of the model's last hidden state only: %s", reason)
+        else:
+            logger.info(
+                "dispersion of the last hidden state; for all layers add worker_extension_cls=%s to --model_args",
+                _ALL_LAYERS,
+            )
 
     @property
     def window(self) -> int:
