@@ -112,17 +112,17 @@ class Engine:
         Raises:
             Unsupported: where the workers cannot record.
         """
-        recording = EngineRecording(self._call)
+        recording, told = EngineRecording(self._call), self._begin(totals)
         try:
-            self._begin(totals)
+            self._hear(told)
             yield recording
             recording.collect()
         finally:
             self._call("dispersion_end")
 
-    def _begin(self, totals: bool) -> None:
+    def _begin(self, totals: bool) -> list[dict[str, Any]]:
         try:
-            told = self._call("dispersion_begin", totals)
+            return self._call("dispersion_begin", totals)
         except Exception as error:
             # What a worker raises comes back as another kind of exception in each of vLLM's executors.
             if "dispersion_begin" not in str(error) and not isinstance(error, NotImplementedError):
@@ -131,6 +131,8 @@ class Engine:
                 "vLLM's workers did not load lm-eval-dispersion: it has to be installed in their environment, and "
                 "VLLM_PLUGINS, where that is set, has to name lm_eval_dispersion"
             ) from None
+
+    def _hear(self, told: list[dict[str, Any]]) -> None:
         for one in told:
             if one["missing"]:
                 raise Unsupported(

@@ -17,11 +17,13 @@ import pytest
 import torch
 from reference import profile
 
-from lm_eval_dispersion.capture import _vllm_worker
+from lm_eval_dispersion.capture import Unsupported, _vllm_worker
+from lm_eval_dispersion.capture._vllm_engine import Engine
 from lm_eval_dispersion.capture._vllm_worker import (
     Spans,
     _Recorder,
     dispersion_await,
+    dispersion_begin,
     dispersion_take,
     dispersion_take_sums,
     name_of,
@@ -205,3 +207,39 @@ def test_what_is_handed_over_comes_in_pieces(states: dict[str, torch.Tensor], mo
     runner.sample_tokens()
     assert len(taken(worker)) == 2
     assert {int(one["group"]) for one in pieces(dispersion_take_sums, worker)} == {0, 1, 2}
+
+
+class Workers:
+    """Stands where ``vllm.LLM`` does."""
+
+    def __init__(self, told: Any) -> None:
+        self.told, self.called = told, []
+
+    def collective_rpc(self, method: str, args: tuple[Any, ...]) -> list[Any]:
+        self.called.append(method)
+        if isinstance(self.told, Exception):
+            raise self.told
+        return [self.told]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [NotImplementedError("a method"), RuntimeError("Worker failed with error 'no attribute dispersion_begin'")],
+    ids=["one process", "many processes"],
+)
+def test_workers_without_the_plugin_are_told_of_in_one_line(raised: Exception) -> None:
+    workers = Workers(raised)
+    with (
+        pytest.raises(Unsupported, match=r"\AvLLM's workers did not load .*VLLM_PLUGINS.*\Z"),
+        Engine(workers).recording(),
+    ):
+        pass
+    assert workers.called == ["dispersion_begin"]
+
+
+def test_a_runner_without_a_seam_is_told_of_in_one_line() -> None:
+    worker = SimpleNamespace(model_runner=SimpleNamespace(execute_model=None, sample_tokens=None))
+    workers = Workers(dispersion_begin(worker, False))
+    with pytest.raises(Unsupported, match=r"\AvLLM .* has no execute_model_state .*\Z"), Engine(workers).recording():
+        pass
+    assert workers.called == ["dispersion_begin", "dispersion_end"]
