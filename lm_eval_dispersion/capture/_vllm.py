@@ -7,7 +7,6 @@ are spoken to is in ``_vllm_engine``, what they do in ``_vllm_worker``.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
-from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
+from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import (
     WINDOW,
     AttributionError,
@@ -32,8 +31,6 @@ from lm_eval_dispersion.capture._vllm_worker import name_of
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.vllm_causallms import VLLM
-
-logger = logging.getLogger(__name__)
 
 # By name: importing it here would reach into an engine of this process.
 _ALL_LAYERS = "lm_eval_dispersion.capture.all_layers.AllLayers"

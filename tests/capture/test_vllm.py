@@ -15,7 +15,7 @@ from conftest import results
 from jsonschema import validate
 from reference import leading, profile, states
 from transformers import AutoModelForCausalLM
-from vllm_engine import ALL, agree, engine, news, prompted, requests, rolled, small_machine
+from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, small_machine
 
 from benchmarks._real import save_float32
 from lm_eval_dispersion.capture import Unsupported, capture_for
@@ -103,15 +103,13 @@ def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str])
     assert lm.model.collective_rpc("dispersion_listens") == [[]]
 
 
-def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(
-    gemma: Path, texts: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(gemma: Path, texts: list[str]) -> None:
     reference = AutoModelForCausalLM.from_pretrained(gemma, dtype=torch.float32)
-    with engine(gemma, enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
+    with heard() as lines, engine(gemma, enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
         assert agree(reference, lm, texts[:2], within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 2
-        (said,) = [one for one in caplog.records if one.name.startswith("lm_eval_dispersion")]
-        assert said.levelname == "WARNING" and "\n" not in said.message
-        assert "last hidden state only" in said.message and "Gemma3ForCausalLM" in said.message
+        (said,) = lines
+        assert said.levelname == "WARNING" and "\n" not in said.getMessage()
+        assert "last hidden state only" in said.getMessage() and "Gemma3ForCausalLM" in said.getMessage()
         described = capture_for(lm).describe()
         assert described["layers"] == [reference.config.num_hidden_layers]
         assert described["model"]["parameters"] == reference.num_parameters()

@@ -13,7 +13,7 @@ from models import save_tiny_llama
 from peft import LoraConfig, TaskType, get_peft_model
 from reference import profile, states
 from transformers import AutoModelForCausalLM
-from vllm_engine import ALL, agree, engine, news, prompted, requests, rolled, small_machine
+from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, small_machine
 
 from lm_eval_dispersion.capture import capture_for
 
@@ -73,11 +73,8 @@ def test_a_prompt_that_is_preempted_and_run_again_counts_once(folder: Path, mode
     np.testing.assert_allclose(sums.across.dispersion()[0], profile(lasts), atol=1e-5)
 
 
-def test_one_sequence_at_a_time_with_and_without_recording(
-    folder: Path, model: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "lm_eval_dispersion")
-    with small(folder, max_num_seqs=1) as lm:
+def test_one_sequence_at_a_time_with_and_without_recording(folder: Path, model: Any) -> None:
+    with heard() as lines, small(folder, max_num_seqs=1) as lm:
         assert agree(model, lm, news(), within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 5
         made = requests("loglikelihood", [(text, " and so on") for text in news()])
         first, second = ([a for a, _ in lm.loglikelihood(made)] for _ in range(2))
@@ -88,8 +85,8 @@ def test_one_sequence_at_a_time_with_and_without_recording(
         again, *_ = rolled(lm, news())
         assert again == rolled(lm, news())[0]
     # Said once an engine, whatever is recorded on it.
-    (said,) = [one for one in caplog.records if one.name.startswith("lm_eval_dispersion")]
-    assert said.levelname == "INFO" and said.message.endswith(f"add worker_extension_cls={ALL} to --model_args")
+    (said,) = lines
+    assert said.levelname == "INFO" and said.getMessage().endswith(f"add worker_extension_cls={ALL} to --model_args")
 
 
 def test_an_adapter_is_at_work_in_what_is_recorded(folder: Path, model: Any, tmp_path: Path) -> None:

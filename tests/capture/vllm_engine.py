@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,6 +29,22 @@ def small_machine(**environment: str) -> Iterator[None]:
         for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", **environment}.items():
             patch.setenv(name, value)
         yield
+
+
+@contextmanager
+def heard() -> Iterator[list[logging.LogRecord]]:
+    """What is said to the user inside. Not pytest's ``caplog``: lm_eval keeps its lines from the root logger."""
+    records: list[logging.LogRecord] = []
+    logger, handler = logging.getLogger("lm_eval.dispersion"), logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield records
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 @contextmanager
