@@ -65,7 +65,7 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install
+bench: vllm
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.leaderboard
 

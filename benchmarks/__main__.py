@@ -7,19 +7,20 @@ import logging
 import os
 import platform
 import warnings
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 
-PARTS = ("a", "b", "c", "d", "scaling")
+PARTS = ("a", "b", "c", "d", "e", "scaling")
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--pairs", type=int, default=12, help="rounds of each timing (default 12)")
     parser.add_argument("--memory-pairs", type=int, default=5, help="rounds of each memory reading (default 5)")
     parser.add_argument("--windows", type=int, default=16, help="windows of 512 tokens a run (default 16)")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to run (default all: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     arguments.only = arguments.only.split(",")
     if unknown := set(arguments.only) - set(PARTS):
         parser.error(f"--only: no part {sorted(unknown)[0]!r}; there are {', '.join(PARTS)}")
@@ -40,20 +41,20 @@ def _machine() -> str:
     )
 
 
-def main() -> None:
-    """Runs the parts asked for; each prints as soon as it is done."""
-    arguments = _arguments()
+def main(given: Sequence[str] | None = None) -> None:
+    """Runs the parts asked for; each prints as soon as it is done. Arguments are the command line's unless given."""
+    arguments = _arguments(given)
     # The models and texts are on this machine; a look-up on the Hub would only cost time.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    from benchmarks import condensation, hidden_states, procedure, recording, scaling
+    from benchmarks import condensation, hidden_states, procedure, recording, scaling, vllm
     from benchmarks._measure import HEADER
 
     print(_machine(), flush=True)
     setup = recording.Setup(arguments.pairs, arguments.memory_pairs, arguments.windows)
-    runs = {"a": recording.run, "b": hidden_states.run, "c": procedure.run, "d": condensation.run}
+    runs = {"a": recording.run, "b": hidden_states.run, "c": procedure.run, "d": condensation.run, "e": vllm.run}
     chosen = [part for part in runs if part in arguments.only]
     notes: list[str] = []
     if chosen:

@@ -143,10 +143,10 @@ class Worker:
         self._process.wait()
         self._log.close()
 
-    def sample(self) -> Sample:
-        """Runs it once."""
+    def sample(self, name: str = "") -> Sample:
+        """Runs it once, or another that it has under a name."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{name}\n")
         self._process.stdin.flush()
         return Sample(**self._answer())
 

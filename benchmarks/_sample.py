@@ -93,9 +93,9 @@ def _written() -> int | None:
     return int(line.split()[1])
 
 
-def serve(prepare: Prepare) -> None:
-    """The child's side of ``_measure.Worker``: one sample, as a line of JSON, for each line that comes in."""
+def serve(prepare: Prepare, **others: Prepare) -> None:
+    """The child's side of ``_measure.Worker``: one sample, as a line of JSON, for each line, which may name another."""
     answers, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps("ready"), file=answers, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(asdict(measure(prepare))), file=answers, flush=True)
+    for line in sys.stdin:
+        print(json.dumps(asdict(measure(others.get(line.strip(), prepare)))), file=answers, flush=True)

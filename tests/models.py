@@ -66,19 +66,3 @@ def save_tiny_llama(folder: Path, **config: Any) -> Path:
         torch.manual_seed(0)
         LlamaForCausalLM(LlamaConfig(**shape | config)).save_pretrained(folder)
     return folder
-
-
-def save_float32(folder: Path, source: str, gguf_file: str) -> Path:
-    """A GGUF model dequantised to float32 safetensors, with its tokenizer; vLLM reads no GGUF by itself."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=gguf_file, dtype=torch.float32)
-    config = model.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config  # a model that came from GGUF cannot be saved as one
-    plain = type(model)(config).to(torch.float32)
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source, gguf_file=gguf_file).save_pretrained(folder)
-    return folder

@@ -14,6 +14,7 @@ from lm_eval_dispersion.capture._protocol import (
     Unsupported,
     Window,
 )
+from lm_eval_dispersion.capture._sums import Owner, Sums
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -23,7 +24,9 @@ __all__ = [
     "WINDOW",
     "AttributionError",
     "Capture",
+    "Owner",
     "Reduced",
+    "Sums",
     "Unsupported",
     "Window",
     "capture_for",

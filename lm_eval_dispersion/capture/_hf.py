@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ from lm_eval_dispersion.capture._protocol import (
     WINDOW,
     OnPrompt,
     OnWindow,
+    Owners,
     Reduced,
 )
 from lm_eval_dispersion.capture._reduce import Reduction, Span
 from lm_eval_dispersion.capture._rolling import Wanted, rolling
+from lm_eval_dispersion.capture._sums import Owner
 
 if TYPE_CHECKING:
     import torch
@@ -66,22 +69,22 @@ class HFCapture:
         return describe(self._lm)
 
     def loglikelihood(
-        self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
     ) -> list[tuple[float, bool]]:
         """See ``Capture``; the prompt is the context, whatever continuation the row carries."""
         limit = self._lm.max_length
 
-        def prompt_span(context: list[int], continuation: list[int]) -> tuple[list[int], Span]:
+        def prompt_span(owner: Owner, context: list[int], continuation: list[int]) -> tuple[list[int], Span]:
             tokens = (context + continuation)[-(limit + 1) :][:-1]
             cut = len(context) + len(continuation) - 1 - len(tokens)
             stop = max(0, len(tokens) - (len(continuation) - 1))
             start = 0 if cut else prefix_length(self._prefixes, context)
-            return tokens, Span(-1, min(start, stop), stop, truncated=cut > 0)
+            return tokens, Span(-1, min(start, stop), stop, cut > 0, (owner,))
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
             awaited: Awaited = {}
-            for index in sorted(prompts):
-                tokens, span = prompt_span(*requests[index][1:])
+            for index, owner in owners.items():
+                tokens, span = prompt_span(owner, *requests[index][1:])
                 if span.stop > span.start:
                     awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
             with self._rows_matched(awaited, totals=False, on_reduced=on_prompt):
@@ -90,25 +93,24 @@ class HFCapture:
         with self._tap.attached(), listening(self._lm, _loglikelihood_tokens=score):
             return list(self._lm.loglikelihood(requests))
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
 
         def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
             awaited: Awaited = {}
-            for index, tokens, start in wanted:
-                inputs = tokens[:-1]
-                awaited.setdefault(_key(np.asarray(inputs)), []).append((index, Span(-1, start, len(inputs))))
+            for window in wanted:
+                span = Span(-1, window.start, window.stop, owners=window.owners)
+                awaited.setdefault(_key(np.asarray(window.tokens[:-1])), []).append((window.index, span))
             return self._rows_matched(awaited, totals=True, on_reduced=on_reduced)
 
-        window = self.window
-        limits = {"window": window, "max_length": window}
+        window, shared = self.window, (owners, on_window, reducing, self._prefixes)
         with self._tap.attached():
-            return rolling(self._lm, requests, on_window, reducing, **limits, prefixes=self._prefixes, padded=True)
+            return rolling(self._lm, requests, *shared, window=window, max_length=window, padded=True)
 
-    def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
+    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; requests of one context share its reduction."""
         awaited: dict[str, list[int]] = {}
-        for index in sorted(prompts):
+        for index in owners:
             awaited.setdefault(requests[index].args[0], []).append(index)
         texts: list[str] = []
         uncut: list[int] = []
@@ -132,7 +134,8 @@ class HFCapture:
                     cut = uncut[row] > length
                     skip = 0 if cut else prefix_length(self._prefixes, ids[row, begin:].tolist())
                     if skip < length:
-                        spans.append(Span(row, begin + skip, begin + length, truncated=cut))
+                        mine = tuple(owners[index] for index in awaited[text])
+                        spans.append(Span(row, begin + skip, begin + length, cut, mine))
                     else:
                         awaited.pop(text)
             answers, reduced = self._reduced(spans, ids.shape, False, lambda: inner(*args, **kwargs))
@@ -162,7 +165,7 @@ class HFCapture:
                 key = _key(tokens)
                 for index, span in awaited.pop(key, ()):
                     if span.stop <= len(tokens):
-                        spans.append(Span(row, span.start, span.stop, span.truncated))
+                        spans.append(replace(span, row=row))
                         owners.append(index)
                     else:  # this one's own trailing zeros do not fit: a longer row is still to come
                         awaited.setdefault(key, []).append((index, span))

@@ -9,7 +9,6 @@ states at once, which costs memory but no second pass.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lm_eval_dispersion.capture._listen import logger
 from lm_eval_dispersion.capture._protocol import AttributionError, Unsupported
-
-logger = logging.getLogger(__name__)
 
 
 def _declared(model: PreTrainedModel) -> tuple[PreTrainedModel, list[nn.Module]] | None:

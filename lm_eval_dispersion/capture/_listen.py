@@ -1,12 +1,16 @@
-"""What the captures of all engines share: listening to lm_eval's methods, and the prefix that counts nowhere."""
+"""What the captures of all engines share: listening to lm_eval's methods, the prefix that counts nowhere, a voice."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lm_eval_dispersion.capture._protocol import AttributionError
+
+# Below lm_eval's own, whose lines its command line shows from INFO on; of others it shows warnings alone.
+logger = logging.getLogger("lm_eval.dispersion")
 
 
 @contextmanager

@@ -1,13 +1,15 @@
-"""What every engine's capture promises, and what it hands over: a few arrays a request, never the states."""
+"""What every engine's capture promises, and what it hands over: a few numbers a request and layer, never the states."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lm_eval_dispersion.capture._sums import Owner
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -38,12 +40,6 @@ class Reduced:
     """[layers]: of these, vectors left out because their norm is zero."""
     nonfinite: NDArray[np.int64]
     """[layers]: of these, vectors left out because they are not finite."""
-    last: NDArray[np.float32]
-    """[layers, d]: the unit vector of the last position; zeros where it does not count."""
-    last_count: NDArray[np.int64]
-    """[layers]: 1 where the last position's vector counts, else 0."""
-    total: NDArray[np.float32] | None
-    """[layers, d]: sum of the segment's unit vectors; None for prompts, where nobody asks for it."""
     truncated: bool = False
     """True where the engine cut the prompt to fit the model."""
 
@@ -62,7 +58,9 @@ class Window:
     """None where the window has fewer than MIN_VECTORS vectors."""
 
 
-# Called with the request's index in the list it came in, in the order the engine runs.
+# By the request's index in the list it came in: the document to whose task its vectors are added.
+Owners = Mapping[int, Owner]
+# Called with the request's index, in the order the engine runs.
 OnPrompt = Callable[[int, Reduced], None]
 OnWindow = Callable[[int, Window], None]
 
@@ -70,24 +68,25 @@ OnWindow = Callable[[int, Window], None]
 class Capture(Protocol):
     """Runs lm_eval's own request methods, once, and reduces hidden states while they pass by.
 
-    Every method returns exactly what lm_eval's method of that name returns for the same requests.
+    Every method returns exactly what lm_eval's method of that name returns for the same requests. When it returns, the
+    vectors have been added to the sums of their owners.
     """
 
     def loglikelihood(
-        self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
     ) -> list[tuple[float, bool]]:
-        """Reduces the context of the requests whose index is in ``prompts``.
+        """Reduces the context of the requests that have an owner.
 
         ``on_prompt`` is not called for a context of which nothing is left but its prefix.
         """
         ...
 
-    def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
-        """Reduces the prompt's pass of the requests whose index is in ``prompts``, likewise."""
+    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
+        """Reduces the prompt's pass of the requests that have an owner, likewise."""
         ...
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
-        """Reduces every window of every request, cut at ``window``."""
+    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
+        """Reduces every window of every request, cut at ``window``; a request without owner adds to no sums."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Reduces the hidden states of one forward pass, row by row, to what ``Reduced`` holds."""
+"""Reduces the hidden states of one forward pass, row by row, to what ``Reduced`` holds and to its owners' sums."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced
+from lm_eval_dispersion.capture._sums import Owner, add_segments, stacked
 from lm_eval_dispersion.geometry import closed_form, unit_sums
 
 
@@ -20,13 +21,14 @@ class Span:
     start: int
     stop: int
     truncated: bool = False
+    owners: tuple[Owner, ...] = ()
 
 
 class Reduction:
     """Takes h[0], h[1], ... of one forward pass; the states are dropped as soon as they are summed."""
 
     def __init__(self, spans: list[Span], batch: int, width: int, totals: bool) -> None:
-        """Args are: what to reduce, the input's shape [batch, width], and whether ``Reduced.total`` is wanted."""
+        """Args are: what to reduce, the input's shape [batch, width], and whether all vectors are summed."""
         self._spans, self._shape, self._totals = spans, (batch, width), totals
         self._low, self._high = min(s.start for s in spans), max(s.stop for s in spans)
         positions = torch.arange(self._low, self._high)
@@ -69,46 +71,19 @@ class Reduction:
         return self._indices[device]
 
     def finish(self) -> list[tuple[Span, Reduced]]:
-        """One result a span; the only transfer from the device.
+        """One result a span, its vectors added to the sums of its owners; the only transfer from the device.
 
         Raises:
             AttributionError: where a span's vectors do not add up to the number it must have.
         """
-        columns = [_stacked([x.cpu() for x in column]) for column in zip(*self._layers, strict=True)]
+        columns = [stacked([x.cpu() for x in column]) for column in zip(*self._layers, strict=True)]
         d = closed_form(columns[0], columns[1]).numpy()
-        lasts = unit_sums(columns[4].unsqueeze(-2))
-        last, last_count = lasts.total.numpy(), lasts.count.numpy()
         count, zero, nonfinite = (column.numpy() for column in columns[1:4])
-        totals = [column.numpy() for column in columns[5:]]
         results = []
         for i, span in enumerate(self._spans):
             must = span.stop - span.start
             if not np.array_equal(count[i] + zero[i] + nonfinite[i], np.full(count.shape[1], must)):
                 raise AttributionError(f"a row of {must} vectors was reduced to {count[i].tolist()}")
-            results.append(
-                (
-                    span,
-                    Reduced(
-                        dispersion=d[i],
-                        vectors=must,
-                        zero=zero[i],
-                        nonfinite=nonfinite[i],
-                        last=last[i],
-                        last_count=last_count[i],
-                        total=totals[0][i] if totals else None,
-                        truncated=span.truncated,
-                    ),
-                )
-            )
+            results.append((span, Reduced(d[i], must, zero[i], nonfinite[i], span.truncated)))
+        add_segments([s.owners for s in self._spans], columns[4], columns[5] if self._totals else None, columns[1])
         return results
-
-
-def _stacked(layers: list[Tensor]) -> Tensor:
-    """[rows, ...] of each layer -> [rows, layers, ...]. Narrower vectors get zeros, which change no cosine.
-
-    Few models have hidden states of different widths (OPT-350m projects its last one).
-    """
-    widest = max(layer.shape[-1] for layer in layers)
-    if layers[0].ndim > 1:
-        layers = [torch.nn.functional.pad(layer, (0, widest - layer.shape[-1])) for layer in layers]
-    return torch.stack(layers, dim=1)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from lm_eval_dispersion.capture._listen import listening, prefix_length
-from lm_eval_dispersion.capture._protocol import MIN_VECTORS, AttributionError, OnWindow, Reduced, Window
+from lm_eval_dispersion.capture._protocol import MIN_VECTORS, AttributionError, OnWindow, Owners, Reduced, Window
+from lm_eval_dispersion.capture._sums import Owner
 
-# (its index in the call, its tokens, the first position that counts): a window that has a D. The last token is scored,
-# but nothing is predicted from it, so the positions end before it.
-Wanted = tuple[int, list[int], int]
+
+@dataclass(frozen=True)
+class Wanted:
+    """A window that has a D."""
+
+    index: int
+    """In the call."""
+    tokens: list[int]
+    start: int
+    """The first position that counts."""
+    stop: int
+    """The position after the last one that counts: the last token is scored, but nothing is predicted from it."""
+    owners: tuple[Owner, ...]
+
+
 # Hands over what is reduced while lm_eval's call runs inside it.
 Reducing = Callable[[list[Wanted], Callable[[int, Reduced], None]], AbstractContextManager[None]]
 
@@ -19,12 +33,13 @@ Reducing = Callable[[list[Wanted], Callable[[int, Reduced], None]], AbstractCont
 def rolling(
     lm: Any,
     requests: Sequence[Any],
+    owners: Owners,
     on_window: OnWindow,
     reducing: Reducing,
+    prefixes: set[int],
     *,
     window: int,
     max_length: int,
-    prefixes: set[int],
     padded: bool,
 ) -> list[float]:
     """Calls lm_eval's method with windows of ``window`` tokens.
@@ -32,11 +47,12 @@ def rolling(
     Args:
         lm: an lm_eval model whose method goes through ``tok_encode`` and ``_loglikelihood_tokens``.
         requests: lm_eval's.
+        owners: of the requests whose vectors are added.
         on_window: called with each window of each request.
         reducing: reduces the windows that have a D.
+        prefixes: tokens that count nowhere where they lead a document.
         window: tokens that a window scores.
         max_length: what the model has to take for its limit so that it cuts such windows.
-        prefixes: tokens that count nowhere where they lead a document.
         padded: whether lm_eval may add windows of its own at the end, to even out data-parallel processes.
 
     Raises:
@@ -59,12 +75,14 @@ def rolling(
         done += len(here)
         wanted: list[Wanted] = []
         lengths = []
-        for index, ((_, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=not padded)):
+        for index, ((document, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=not padded)):
             tokens = context + continuation
             start = 1 + prefix_length(prefixes, tokens[1:-1]) if first else len(context) - 1
-            lengths.append(max(0, len(tokens) - 1 - start))
+            stop = len(tokens) - 1
+            lengths.append(max(0, stop - start))
             if lengths[-1] >= MIN_VECTORS:
-                wanted.append((index, tokens, start))
+                mine = (owners[document],) if document in owners else ()
+                wanted.append(Wanted(index, tokens, start, stop, mine))
         reduced: dict[int, Reduced] = {}
         with reducing(wanted, reduced.__setitem__):
             answers = inner(requests, *args, **kwargs)

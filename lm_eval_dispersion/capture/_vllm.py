@@ -1,42 +1,41 @@
 """Capture on lm_eval's ``VLLM``, during its own request methods; the states are summed in the engine's workers.
 
 lm_eval hands the engine token ids, so a prompt is known by its tokens: before each call of the engine the workers are
-told which positions of which prompts to sum, and afterwards they hand over the sums. What the workers do is in
-``_vllm_worker``.
+told which positions of which prompts count, and afterwards they hand over a few numbers a prompt and layer. How they
+are spoken to is in ``_vllm_engine``, what they do in ``_vllm_worker``.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import torch
+from weakref import WeakSet
 
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
-from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
+from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import (
     WINDOW,
     AttributionError,
     OnPrompt,
     OnWindow,
+    Owners,
     Reduced,
     Unsupported,
 )
 from lm_eval_dispersion.capture._rolling import Wanted, rolling
+from lm_eval_dispersion.capture._vllm_engine import Awaited, Engine, Waiting
 from lm_eval_dispersion.capture._vllm_worker import name_of
-from lm_eval_dispersion.geometry import closed_form, unit_sums
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.vllm_causallms import VLLM
 
-# (start, stop, truncated) of a prompt, and the requests that wait for it; by the prompt's name.
-Awaited = dict[bytes, list[tuple[int, tuple[int, int, bool]]]]
-_OTHER_RUNNER = "if the run can be repeated, set VLLM_USE_V2_MODEL_RUNNER=0 to use vLLM's other model runner"
+# By name: importing it here would reach into an engine of this process.
+_ALL_LAYERS = "lm_eval_dispersion.capture.all_layers.AllLayers"
+# Engines whose layers have been said.
+_told: WeakSet[VLLM] = WeakSet()
 
 
 class VLLMCapture:
@@ -52,9 +51,24 @@ class VLLMCapture:
             raise Unsupported("pipeline_parallel_size > 1 is out of reach of dispersion; use tensor_parallel_size")
         self._lm = lm
         self._prefixes = prefix_tokens(lm)
-        self._layers: list[int] = []
-        with self._recording({}, totals=False):
+        self._engine = Engine(lm.model)
+        with self._engine.recording():
             pass  # says now, before the run, what cannot be done
+        self._say_layers()
+
+    def _say_layers(self) -> None:
+        """Once an engine: an evaluation has a call for each type of request."""
+        if len(self._engine.layers) > 1 or self._lm in _told:
+            return
+        _told.add(self._lm)
+        if self._lm.model.llm_engine.vllm_config.parallel_config.worker_extension_cls == _ALL_LAYERS:
+            reason = self._engine.refused or f"vLLM {version('vllm')} has loaded it in a way not listened to"
+            logger.warning("dispersion of the model's last hidden state only: %s", reason)
+        else:
+            logger.info(
+                "dispersion of the last hidden state; for all layers add worker_extension_cls=%s to --model_args",
+                _ALL_LAYERS,
+            )
 
     @property
     def window(self) -> int:
@@ -84,57 +98,59 @@ class VLLMCapture:
                 "peft": self._lm.lora_request is not None,
                 "tokenizer_hash": tokenizer_hash(self._lm.tokenizer),
             },
-            "layers": self._layers,
+            "layers": self._engine.layers,
         }
 
     def loglikelihood(
-        self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
     ) -> list[tuple[float, bool]]:
         """See ``Capture``."""
         longest = self._lm.max_length - 1
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
             awaited: Awaited = {}
-            for index in sorted(prompts):
+            for index, owner in owners.items():
                 context, continuation = requests[index][1:]
                 tokens = (context + continuation)[-longest:]
                 cut = len(context) + len(continuation) - len(tokens)
                 stop = max(0, len(context) - cut)
                 start = 0 if cut else prefix_length(self._prefixes, context)
                 if stop > start:
-                    awaited.setdefault(name_of(tokens), []).append((index, (start, stop, cut > 0)))
-            with self._reduced(awaited, False, on_prompt):
+                    awaited.setdefault(name_of(tokens), []).append(Waiting(index, start, stop, cut > 0, (owner,)))
+            with recording.reducing(awaited, on_prompt):
                 return inner(requests, *args, **kwargs)
 
-        with listening(self._lm, _loglikelihood_tokens=score):
+        with self._engine.recording() as recording, listening(self._lm, _loglikelihood_tokens=score):
             return list(self._lm.loglikelihood(list(requests)))
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], on_window: OnWindow) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
 
         def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
             awaited: Awaited = {}
-            for index, tokens, start in wanted:
-                awaited.setdefault(name_of(tokens), []).append((index, (start, len(tokens) - 1, False)))
-            return self._reduced(awaited, True, on_reduced)
+            for one in wanted:
+                waiting = Waiting(one.index, one.start, one.stop, False, one.owners)
+                awaited.setdefault(name_of(one.tokens), []).append(waiting)
+            return recording.reducing(awaited, on_reduced)
 
-        window = self.window
-        limits = {"window": window, "max_length": window + 2}  # lm_eval's class takes these two off again
-        made = list(requests)
-        return rolling(self._lm, made, on_window, reducing, **limits, prefixes=self._prefixes, padded=False)
+        window, shared = self.window, (owners, on_window, reducing, self._prefixes)
+        with self._engine.recording(totals=True) as recording:
+            # lm_eval's class takes two off its limit.
+            return rolling(self._lm, list(requests), *shared, window=window, max_length=window + 2, padded=False)
 
-    def generate_until(self, requests: Sequence[Instance], prompts: set[int], on_prompt: OnPrompt) -> list[str]:
+    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; a prompt of which the engine has a prefix in its cache is computed whole all the same."""
         waiting: Awaited = {}
 
         def encode(inner: Callable[..., Any], strings: Any, *args: Any, **kwargs: Any) -> Any:
             encoded = inner(strings, *args, **kwargs)
             if not isinstance(strings, str):
-                for index in sorted(prompts):
+                for index, owner in owners.items():
                     tokens, cut = self._as_sent(encoded[index], requests[index].args[1])
                     start = 0 if cut else prefix_length(self._prefixes, tokens)
                     if len(tokens) > start:
-                        waiting.setdefault(name_of(tokens), []).append((index, (start, len(tokens), cut)))
+                        one = Waiting(index, start, len(tokens), cut, (owner,))
+                        waiting.setdefault(name_of(tokens), []).append(one)
             return encoded
 
         def generate(inner: Callable[..., Any], requests: list[list[int]], *args: Any, **kwargs: Any) -> Any:
@@ -143,10 +159,13 @@ class VLLMCapture:
             for name, parameters in zip(names, kwargs["sampling_params"], strict=True):
                 if name in awaited:
                     parameters.skip_reading_prefix_cache = True
-            with self._reduced(awaited, False, on_prompt):
+            with recording.reducing(awaited, on_prompt):
                 return inner(requests, *args, **kwargs)
 
-        with listening(self._lm, tok_encode=encode, _model_generate=generate):
+        with (
+            self._engine.recording() as recording,
+            listening(self._lm, tok_encode=encode, _model_generate=generate),
+        ):
             answers = list(self._lm.generate_until(list(requests)))
         if waiting:
             raise AttributionError(f"{len(waiting)} prompts were never handed to vLLM")
@@ -162,80 +181,3 @@ class VLLMCapture:
             tokens, max_gen_toks=room, max_model_len=lm.max_length, side=lm.truncation_side, verbose=False
         )
         return list(sent), len(sent) < len(tokens)
-
-    @contextmanager
-    def _reduced(self, awaited: Awaited, totals: bool, on_reduced: Callable[[int, Reduced], None]) -> Iterator[None]:
-        """Hands over what the engine's calls inside the block reduce; all of it, or it is an error."""
-        if not awaited:
-            yield
-            return
-        spans = {name: sorted({(a, b) for _, (a, b, _) in waiting}) for name, waiting in awaited.items()}
-        with self._recording(spans, totals):
-            yield
-            for name, span, found in self._taken():
-                waiting = awaited[name]
-                reduced = {cut: _reduced(span, found, cut) for cut in {c for _, (a, b, c) in waiting if (a, b) == span}}
-                for index, (start, stop, cut) in waiting:
-                    if (start, stop) == span:
-                        on_reduced(index, reduced[cut])
-                spans[name].remove(span)
-        missing = sum(map(len, spans.values()))
-        if missing:
-            raise AttributionError(
-                f"vLLM's worker did not show every position of {missing} prompts: nothing is recorded rather than "
-                f"guessed; {_OTHER_RUNNER}"
-            )
-
-    def _taken(self) -> Iterator[tuple[bytes, tuple[int, int], dict[str, Any]]]:
-        while any(pieces := self._call("dispersion_take")):
-            for piece in filter(None, pieces):
-                with np.load(io.BytesIO(piece), allow_pickle=False) as file:
-                    arrays = {key: file[key] for key in file.files}
-                for i in range(len(arrays["name"])):
-                    start, stop = arrays["span"][i].tolist()
-                    yield arrays["name"][i].tobytes(), (start, stop), {key: values[i] for key, values in arrays.items()}
-
-    @contextmanager
-    def _recording(self, spans: dict[bytes, list[tuple[int, int]]], totals: bool) -> Iterator[None]:
-        try:
-            told = self._call("dispersion_begin", spans, totals)
-        except Exception as error:
-            # What a worker raises comes back as another kind of exception in each of vLLM's executors.
-            if "dispersion_begin" not in str(error) and not isinstance(error, NotImplementedError):
-                raise
-            raise Unsupported(
-                "vLLM's workers did not load lm-eval-dispersion: it has to be installed in their environment, and "
-                "VLLM_PLUGINS, where that is set, has to name lm_eval_dispersion"
-            ) from None
-        try:
-            for one in told:
-                if one["missing"]:
-                    raise Unsupported(
-                        f"vLLM {version('vllm')} has no {one['missing'][0]} in its model runner, which dispersion "
-                        "listens to; version 0.32 is known to work"
-                    )
-            depth = told[0]["layers"]
-            self._layers = list(range(depth + 1)) if all(one["all_layers"] for one in told) else [depth]
-            yield
-        finally:
-            self._call("dispersion_end")
-
-    def _call(self, method: str, *args: Any) -> list[Any]:
-        return list(self._lm.model.collective_rpc(method, args=args))
-
-
-def _reduced(span: tuple[int, int], found: dict[str, Any], cut: bool) -> Reduced:
-    counts, last = found["counts"], unit_sums(torch.from_numpy(found["last"]).unsqueeze(-2))
-    must = span[1] - span[0]
-    if (counts.sum(-1) != must).any():
-        raise AttributionError(f"a prompt of {must} vectors was reduced to {counts.sum(-1).tolist()}; {_OTHER_RUNNER}")
-    return Reduced(
-        dispersion=closed_form(torch.from_numpy(found["square"]), torch.from_numpy(counts[:, 0])).numpy(),
-        vectors=must,
-        zero=counts[:, 1],
-        nonfinite=counts[:, 2],
-        last=last.total.numpy(),
-        last_count=last.count.numpy(),
-        total=found.get("total"),
-        truncated=cut,
-    )

@@ -10,6 +10,7 @@ have them (``v1/worker/gpu_model_runner.py`` and ``v1/worker/gpu/model_runner.py
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -18,8 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Spans of a prompt's positions, by the prompt's name.
-Spans = dict[bytes, list[tuple[int, int]]]
+from lm_eval_dispersion.capture._sums import Owner, Sums, add_segments, stacked
+from lm_eval_dispersion.geometry import segment_sums
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+# By the prompt's name: spans of its positions (start, stop), and to which sums (their place) and document each belongs.
+Spans = dict[bytes, list[tuple[int, int, list[tuple[int, int]]]]]
 # Bytes of results handed over at a time: below what a message between vLLM's processes may hold.
 _PIECE = 64 * 2**20
 
@@ -33,38 +38,46 @@ def register() -> None:
     """Lets ``LLM.collective_rpc`` begin and end a recording; see the module's docstring."""
     from vllm.v1.worker.worker_base import WorkerBase
 
-    for method in (dispersion_begin, dispersion_take, dispersion_end, dispersion_listens):
+    methods = (dispersion_await, dispersion_take, dispersion_take_sums)
+    for method in (dispersion_begin, *methods, dispersion_end, dispersion_listens):
         setattr(WorkerBase, method.__name__, method)
 
 
-def dispersion_begin(worker: Any, spans: Spans, totals: bool) -> dict[str, Any]:
-    """Begins to reduce the prompts that ``spans`` names; says which worker this is and what it can see."""
+def dispersion_begin(worker: Any, totals: bool) -> dict[str, Any]:
+    """Begins a recording; says what this worker can see. ``totals`` is whether all vectors of a span are summed."""
     dispersion_end(worker)
     runner = worker.model_runner
     missing = [name for name in ("execute_model", "sample_tokens", "execute_model_state") if not hasattr(runner, name)]
     if missing:
         return {"missing": missing}
-    recorder = _Recorder(runner, spans, totals) if _first_of_its_tensor_group() else None
-    worker.dispersion_recorder = recorder
-    layers = runner.model_config.get_total_num_hidden_layers()
+    worker.dispersion_recorder = _Recorder(runner, totals) if _first_of_its_tensor_group() else None
     return {
         "missing": [],
-        "runner": f"{type(runner).__module__}.{type(runner).__qualname__}",
-        "layers": layers,
+        "layers": runner.model_config.get_total_num_hidden_layers(),
         "all_layers": bool(getattr(runner, "dispersion_all_layers", False)),
+        "refused": getattr(runner, "dispersion_refused", None),
     }
+
+
+def dispersion_await(worker: Any, spans: Spans) -> None:
+    """Names prompts that are to be reduced, the first time that each comes by."""
+    if (recorder := _recorder(worker)) is not None:
+        recorder.spans.update(spans)
 
 
 def dispersion_take(worker: Any) -> bytes:
     """The next finished reductions, as the bytes of an ``.npz``; empty where there is none left."""
-    recorder = getattr(worker, "dispersion_recorder", None)
-    return b"" if recorder is None else recorder.take()
+    return b"" if (recorder := _recorder(worker)) is None else _packed(recorder.finished)
+
+
+def dispersion_take_sums(worker: Any) -> bytes:
+    """Likewise, of all that the recording has summed, by jackknife group of documents."""
+    return b"" if (recorder := _recorder(worker)) is None else recorder.take_sums()
 
 
 def dispersion_end(worker: Any) -> None:
     """Forgets the recording and leaves the model runner as it was."""
-    recorder = getattr(worker, "dispersion_recorder", None)
-    if recorder is not None:
+    if (recorder := _recorder(worker)) is not None:
         recorder.detach()
     worker.dispersion_recorder = None
 
@@ -72,6 +85,10 @@ def dispersion_end(worker: Any) -> None:
 def dispersion_listens(worker: Any) -> list[str]:
     """The methods of this worker's model runner that are listened to; none outside a recording."""
     return [name for name in ("execute_model", "sample_tokens") if name in vars(worker.model_runner)]
+
+
+def _recorder(worker: Any) -> _Recorder | None:
+    return getattr(worker, "dispersion_recorder", None)
 
 
 def _first_of_its_tensor_group() -> bool:
@@ -88,11 +105,16 @@ class _Slot:
     name: bytes
     start: int
     stop: int
+    owners: list[tuple[int, int]]
     done: int
     sums: Tensor | None = None
     """[layers, d], sum of unit vectors of the positions before ``done``."""
     counts: Tensor | None = None
     """[layers, 3]: vectors that count, of zero norm, not finite."""
+
+    def add(self, sums: Tensor, counts: Tensor) -> None:
+        self.sums = sums if self.sums is None else self.sums + sums
+        self.counts = counts if self.counts is None else self.counts + counts
 
 
 @dataclass
@@ -109,17 +131,20 @@ class _Recorder:
     """Listens to one model runner."""
 
     runner: Any
-    spans: Spans
     totals: bool
+    spans: Spans = field(default_factory=dict)
+    """Awaited. A prompt that comes twice is reduced once."""
     slots: dict[str, list[_Slot]] = field(default_factory=dict)
     """By request."""
-    finished: list[dict[str, np.ndarray[Any, Any]]] = field(default_factory=list)
+    finished: list[Arrays] = field(default_factory=list)
+    sums: defaultdict[int, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    """By place."""
+    groups: list[Arrays] = field(default_factory=list)
+    """Of the sums, on their way to lm_eval's process."""
     steps: dict[str, int] = field(default_factory=dict)
     """Of the step under way: the first position of each request."""
 
     def __post_init__(self) -> None:
-        # A prompt that comes twice is reduced once.
-        self.spans = dict(self.spans)
         self._inner = {name: getattr(self.runner, name) for name in ("execute_model", "sample_tokens")}
         self.runner.execute_model = self._execute_model
         self.runner.sample_tokens = self._sample_tokens
@@ -132,7 +157,9 @@ class _Recorder:
         for new in scheduler_output.scheduled_new_reqs:
             name = name_of(new.prompt_token_ids or [])
             if new.req_id not in self.slots and name in self.spans:
-                self.slots[new.req_id] = [_Slot(name, start, stop, done=start) for start, stop in self.spans.pop(name)]
+                self.slots[new.req_id] = [
+                    _Slot(name, start, stop, owners, done=start) for start, stop, owners in self.spans.pop(name)
+                ]
         self.steps = {new.req_id: new.num_computed_tokens for new in scheduler_output.scheduled_new_reqs}
         cached = scheduler_output.scheduled_cached_reqs
         self.steps |= dict(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
@@ -179,59 +206,46 @@ class _Recorder:
         lengths = torch.tensor([p.high - p.low for p in pieces])
         owner = torch.repeat_interleave(torch.arange(len(pieces)), lengths).to(device)
         ends = torch.tensor([p.high - 1 for p in pieces]).to(device)
-        sums, counts, lasts = zip(*(_unit_sums(x, rows, owner, ends, len(pieces)) for x in states), strict=True)
-        width = max(x.shape[-1] for x in states)
-        all_sums, all_lasts, all_counts = _stacked(sums, width), _stacked(lasts, width), torch.stack(counts, 1)
-        done = []
+        found = [segment_sums(x.index_select(0, rows), owner, len(pieces)) for x in states]
+        sums = stacked([one.total for one in found])
+        counts = torch.stack([torch.stack([one.count, one.zero, one.nonfinite], -1) for one in found], 1)
         for i, piece in enumerate(pieces):
-            slot = piece.slot
-            slot.sums = all_sums[i] if slot.sums is None else slot.sums + all_sums[i]
-            slot.counts = all_counts[i] if slot.counts is None else slot.counts + all_counts[i]
-            if slot.done == slot.stop:
-                done.append(i)
+            piece.slot.add(sums[i], counts[i])
+        done = [i for i, piece in enumerate(pieces) if piece.slot.done == piece.slot.stop]
         if done:
-            self._finish([pieces[i].slot for i in done], all_lasts[torch.tensor(done, device=device)])
+            at = ends[torch.tensor(done, device=device)]
+            self._finish([pieces[i].slot for i in done], stacked([x.index_select(0, at).float() for x in states]))
 
     def _finish(self, slots: list[_Slot], lasts: Tensor) -> None:
         sums = torch.stack([slot.sums for slot in slots if slot.sums is not None])
-        counts = torch.stack([slot.counts for slot in slots if slot.counts is not None]).cpu().numpy()
-        squares = sums.square().sum(-1).cpu().numpy()
-        totals = sums.cpu().numpy() if self.totals else None
-        last = lasts.cpu().numpy()
-        for i, slot in enumerate(slots):
+        counts = torch.stack([slot.counts for slot in slots if slot.counts is not None]).cpu()
+        squares = sums.square().sum(-1).cpu()
+        owners = [[Owner(self.sums[place], document) for place, document in slot.owners] for slot in slots]
+        add_segments(owners, lasts.cpu(), sums.cpu() if self.totals else None, counts[..., 0])
+        for slot, square, count in zip(slots, squares.numpy(), counts.numpy(), strict=True):
             slot.sums = slot.counts = None
-            found = {"square": squares[i], "counts": counts[i], "last": last[i]}
-            found["name"] = np.frombuffer(slot.name, np.uint8)
-            found["span"] = np.array([slot.start, slot.stop])
-            if totals is not None:
-                found["total"] = totals[i]
-            self.finished.append(found)
+            name, span = np.frombuffer(slot.name, np.uint8), np.array([slot.start, slot.stop])
+            self.finished.append({"name": name, "span": span, "square": square, "counts": count})
 
-    def take(self) -> bytes:
-        size, some = 0, []
-        while self.finished and size < _PIECE:
-            some.append(self.finished.pop())
-            size += sum(array.nbytes for array in some[-1].values())
-        if not some:
-            return b""
-        buffer = io.BytesIO()
-        np.savez(buffer, **{key: np.stack([one[key] for one in some]) for key in some[0]})  # type: ignore[arg-type]
-        return buffer.getvalue()
+    def take_sums(self) -> bytes:
+        for place, sums in self.sums.items():
+            for all_pairs, pairs in ((False, sums.across), (True, sums.all_pairs)):
+                for group, total, count in pairs.groups():
+                    key = {"place": place, "all_pairs": all_pairs, "group": group}
+                    numbers = {name: np.array(value) for name, value in key.items()}
+                    self.groups.append({**numbers, "total": total, "count": count})
+        self.sums.clear()
+        return _packed(self.groups)
 
 
-def _unit_sums(x: Tensor, rows: Tensor, owner: Tensor, ends: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
-    """By piece: the sum of unit vectors [n, d], the counts [n, 3] and the last vector [n, d] of one hidden state."""
-    wide = x.index_select(0, rows).float()
-    norm = torch.linalg.vector_norm(wide, dim=-1)
-    finite = torch.isfinite(norm)
-    good = finite & (norm > 0)
-    unit = torch.where(good, norm.reciprocal(), 0.0).unsqueeze(-1) * torch.where(good.unsqueeze(-1), wide, 0.0)
-    sums = torch.zeros(n, x.shape[-1], device=x.device).index_add_(0, owner, unit)
-    kinds = torch.stack([good, norm == 0, ~finite], dim=-1).to(torch.int64)
-    counts = torch.zeros(n, 3, dtype=torch.int64, device=x.device).index_add_(0, owner, kinds)
-    return sums, counts, x.index_select(0, ends).float()
-
-
-def _stacked(layers: tuple[Tensor, ...], width: int) -> Tensor:
-    """[n, d] of each layer -> [n, layers, widest d]; zeros change no cosine."""
-    return torch.stack([torch.nn.functional.pad(x, (0, width - x.shape[-1])) for x in layers], dim=1)
+def _packed(items: list[Arrays]) -> bytes:
+    """Takes some from the list, one at least where there is one, as the bytes of an ``.npz``."""
+    size, some = 0, []
+    while items and size < _PIECE:
+        some.append(items.pop())
+        size += sum(array.nbytes for array in some[-1].values())
+    if not some:
+        return b""
+    buffer = io.BytesIO()
+    np.savez(buffer, **{key: np.stack([one[key] for one in some]) for key in some[0]})  # type: ignore[arg-type]
+    return buffer.getvalue()

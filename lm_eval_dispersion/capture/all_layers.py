@@ -9,11 +9,8 @@ soon as the model is there.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
-
-logger = logging.getLogger("vllm.lm_eval_dispersion")
 
 
 class AllLayers:
@@ -25,7 +22,10 @@ def _asked(runner: Any) -> bool:
 
 
 def _show_all_layers(runner: Any) -> None:
-    """Turns auxiliary hidden states on for h[0] to h[L - 1]; h[L] is the final hidden state."""
+    """Turns auxiliary hidden states on for h[0] to h[L - 1]; h[L] is the final hidden state.
+
+    Where that cannot be, the reason is left with the runner, for lm_eval's process to say before the run.
+    """
     from vllm.model_executor.models.interfaces import supports_eagle3
 
     config = runner.vllm_config
@@ -35,7 +35,7 @@ def _show_all_layers(runner: Any) -> None:
     elif not supports_eagle3(runner.get_model()):
         reason = f"vLLM's {type(runner.get_model()).__name__} does not show them (model_impl=transformers may)"
     if reason:
-        logger.warning("dispersion of the last hidden state only: %s", reason)
+        runner.dispersion_refused = reason
         return
     runner.model.set_aux_hidden_state_layers(tuple(range(runner.model_config.get_total_num_hidden_layers())))
     runner.use_aux_hidden_state_outputs = True

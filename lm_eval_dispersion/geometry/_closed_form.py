@@ -69,22 +69,55 @@ def unit_sums(vectors: Tensor, mask: Tensor | None = None) -> UnitSums:
         block = slice(first, first + few_rows)
         for start in range(0, n, few_vectors):
             part = slice(start, start + few_vectors)
-            x, wanted = rows[block, part].to(wide), row_mask[block, part]
-            norm = torch.linalg.vector_norm(x, dim=-1)
-            finite = torch.isfinite(norm)
-            good = wanted & finite & (norm > 0)
-            # NaN times a weight of zero would still be NaN. On the CPU a look saves the copy where there is
-            # none; elsewhere it would wait for the device.
-            if x.device.type != "cpu" or not bool(finite.all()):
-                x = torch.where(good.unsqueeze(-1), x, 0.0)
-            weight = torch.where(good, norm.reciprocal(), 0.0)
-            # Not a matrix product: that one rounds more, and on some devices multiplies in reduced precision.
-            total[block] += (x * weight.unsqueeze(-1)).sum(dim=-2)
-            counts[0, block] += good.sum(-1)
-            counts[1, block] += (wanted & (norm == 0)).sum(-1)
-            counts[2, block] += (wanted & ~finite).sum(-1)
+            wanted = row_mask[block, part]
+            unit, kinds = _units(rows[block, part].to(wide), wanted)
+            total[block] += unit.sum(dim=-2)
+            counts[:, block] += kinds.sum(-1)
     count, zero, nonfinite = (c.reshape(leading) for c in counts)
     return UnitSums(total.reshape(*leading, d), count, zero, nonfinite)
+
+
+def segment_sums(vectors: Tensor, owner: Tensor, segments: int) -> UnitSums:
+    """Normalises and sums the vectors of many segments that lie in one list, block by block.
+
+    Args:
+        vectors: [n, d], any float dtype; accumulated in float32 or wider.
+        owner: [n], int64: the number of the segment that each vector belongs to.
+        segments: how many there are, vectors or not; the leading dimension of what is returned.
+
+    Raises:
+        ValueError: for a shape or dtype that does not fit.
+    """
+    vectors, mask = _checked(vectors, None)
+    if vectors.ndim != 2 or owner.shape != mask.shape or owner.dtype != torch.int64:
+        raise ValueError(f"owner must be int64, one a vector of [n, d], got {owner.dtype} {list(owner.shape)}")
+    n, d = vectors.shape
+    wide = torch.float64 if vectors.dtype == torch.float64 else torch.float32
+    total = torch.zeros(segments, d, dtype=wide, device=vectors.device)
+    counts = torch.zeros(3, segments, dtype=torch.int64, device=vectors.device)
+    step = max(1, _BLOCK // max(1, d))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        unit, kinds = _units(vectors[part].to(wide), mask[part])
+        total.index_add_(0, owner[part], unit)
+        counts.index_add_(1, owner[part], kinds.to(torch.int64))
+    return UnitSums(total, *counts)
+
+
+def _units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors, [..., n, d], zero where they do not count; and [3, ..., n], bool: counts, zero, not finite.
+
+    Sums of them are not taken as matrix products: those round more, and on some devices in reduced precision.
+    """
+    norm = torch.linalg.vector_norm(x, dim=-1)
+    finite = torch.isfinite(norm)
+    good = wanted & finite & (norm > 0)
+    # NaN times a weight of zero would still be NaN. On the CPU a look saves the copy where there is none;
+    # elsewhere it would wait for the device.
+    if x.device.type != "cpu" or not bool(finite.all()):
+        x = torch.where(good.unsqueeze(-1), x, 0.0)
+    weight = torch.where(good, norm.reciprocal(), 0.0)
+    return x * weight.unsqueeze(-1), torch.stack([good, wanted & (norm == 0), wanted & ~finite])
 
 
 def closed_form(squared_norm: Tensor, count: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ segment it is D over all pairs of the corpus. Only sums of unit vectors are kept
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,13 +32,11 @@ class Pairs:
         """Adds vectors of one document.
 
         Args:
-            document: the document's number; decides its jackknife group.
+            document: the document's number; decides its jackknife group, as does a group's own number.
             total: [layers, d], sum of unit vectors, as ``unit_sums`` gives it.
             count: [layers], how many vectors that sum is of.
         """
-        self._add(document % GROUPS, total, count)
-
-    def _add(self, group: int, total: NDArray[np.float32], count: NDArray[np.int64]) -> None:
+        group = document % GROUPS
         if group in self._sums:
             self._sums[group] += total
             self._counts[group] += count
@@ -44,10 +44,15 @@ class Pairs:
             self._sums[group] = np.array(total, dtype=np.float32)
             self._counts[group] = np.array(count, dtype=np.int64)
 
+    def groups(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.int64]]]:
+        """All that is held: a group's number, total and count, for another accumulator's ``add``."""
+        for group, total in self._sums.items():
+            yield group, total, self._counts[group]
+
     def merge(self, other: Pairs) -> None:
         """Adds what another accumulator has seen (of another process, or another part of the corpus)."""
-        for group, total in other._sums.items():
-            self._add(group, total, other._counts[group])
+        for group, total, count in other.groups():
+            self.add(group, total, count)
 
     @property
     def count(self) -> NDArray[np.int64]:

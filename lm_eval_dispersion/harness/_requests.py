@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.capture import Capture, Reduced, Unsupported, Window, capture_for
+from lm_eval_dispersion.capture import Capture, Owner, Reduced, Unsupported, Window, capture_for
 from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.record import Recording, Segment
 
@@ -46,6 +46,17 @@ def _new_recordings(requests: Sequence[Instance]) -> dict[str, Recording]:
     return {request.task_name: Recording() for request in requests}
 
 
+def _owners(
+    requests: Sequence[Instance], todo: list[int], measured: set[int], recordings: dict[str, Recording]
+) -> dict[int, Owner]:
+    """Of the requests to be run that are measured, by their place among those to be run."""
+    return {
+        position: Owner(recordings[requests[index].task_name].sums, requests[index].doc_id)
+        for position, index in enumerate(todo)
+        if index in measured
+    }
+
+
 def _first_occurrences(requests: Sequence[Instance]) -> list[int]:
     """Indices without the copies lm_eval makes of an instance for ``repeats`` and data-parallel padding."""
     first: dict[int, int] = {}
@@ -66,10 +77,11 @@ def _rolling(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> t
         segment = Segment.of_window(window)
         scalars[index].append(segment)
         if index in firsts:
-            recordings[requests[index].task_name].add_segment(requests[index].doc_id, segment, window.reduced)
+            recordings[requests[index].task_name].add_segment(requests[index].doc_id, segment)
 
+    owners = _owners(requests, todo, firsts, recordings)
     with answers.without_stock_cache():
-        fresh = capture.loglikelihood_rolling([requests[i] for i in todo], on_window) if todo else []
+        fresh = capture.loglikelihood_rolling([requests[i] for i in todo], owners, on_window) if todo else []
     for index, answer in zip(todo, fresh, strict=True):
         answers.store(index, requests[index], answer, scalars[index])
     for index in sorted(firsts):
@@ -78,7 +90,7 @@ def _rolling(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> t
         recording.documents.add(request.doc_id)
         if index not in scalars:
             for segment in answers.measured(index):
-                recording.add_segment(request.doc_id, segment, None)
+                recording.add_segment(request.doc_id, segment)
             recording.counts["cached_answers"] += 1
     return answers.all(), recordings
 
@@ -88,18 +100,18 @@ def _prompts(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> t
     wanted = _prompts_to_measure(requests, recordings)
     answers = Answers(lm, kind, {})
     todo = answers.missing(requests, wanted)
-    places = {index: position for position, index in enumerate(todo)}
+    ran = set(todo)
     measured: dict[int, Segment] = {}
 
     def on_prompt(position: int, reduced: Reduced) -> None:
         index = todo[position]
         measured[index] = segment = Segment.of(reduced)
         answers.note(requests[index], [segment])
-        recordings[requests[index].task_name].add_segment(requests[index].doc_id, segment, reduced)
+        recordings[requests[index].task_name].add_segment(requests[index].doc_id, segment)
 
-    run = getattr(capture, kind)
+    run, owners = getattr(capture, kind), _owners(requests, todo, wanted, recordings)
     with answers.without_stock_cache():
-        fresh = run([requests[i] for i in todo], {places[i] for i in wanted if i in places}, on_prompt) if todo else []
+        fresh = run([requests[i] for i in todo], owners, on_prompt) if todo else []
     for index, answer in zip(todo, fresh, strict=True):
         found = [measured[index]] if index in measured else []
         answers.store(index, requests[index], answer, found if index in wanted else None)
@@ -107,9 +119,9 @@ def _prompts(lm: LM, capture: Capture, kind: str, requests: list[Instance]) -> t
         request, recording = requests[index], recordings[requests[index].task_name]
         recording.counts["prompts"] += 1
         recording.documents.add(request.doc_id)
-        if index not in places:
+        if index not in ran:
             for segment in answers.measured(index):
-                recording.add_segment(request.doc_id, segment, None)
+                recording.add_segment(request.doc_id, segment)
             recording.counts["cached_answers"] += 1
     return answers.all(), recordings
 

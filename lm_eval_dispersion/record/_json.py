@@ -46,8 +46,8 @@ def record(
         "counts": _counts(summary),
         "layers": layers,
         "within": {"mean": _list(within.mean), "stderr": _list(within.stderr), "n": within.segments.tolist()},
-        "across": _pairs(summary.across, recording.across.count),
-        "all_pairs": _pairs(summary.all_pairs, recording.all_pairs.count),
+        "across": _pairs(summary.across, recording.sums.across.count),
+        "all_pairs": _pairs(summary.all_pairs, recording.sums.all_pairs.count),
         "correlation": correlation
         and {
             "pearson": _list(correlation.pearson),

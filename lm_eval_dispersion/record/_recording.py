@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_eval_dispersion.capture import Reduced, Window
-from lm_eval_dispersion.geometry import Correlation, Pairs, Within, correlate
+from lm_eval_dispersion.capture import Reduced, Sums, Window
+from lm_eval_dispersion.geometry import Correlation, Within, correlate
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class Segment:
 
     @classmethod
     def of(cls, reduced: Reduced) -> Segment:
-        """Drops the vectors of a prompt's reduction."""
+        """A prompt's."""
         return cls(
             vectors=reduced.vectors,
             dispersion=reduced.dispersion.astype(np.float32),
@@ -46,7 +46,7 @@ class Segment:
 
     @classmethod
     def of_window(cls, window: Window) -> Segment:
-        """Drops the vectors of a window's reduction."""
+        """A window's."""
         segment = cls(window.vectors, None) if window.reduced is None else cls.of(window.reduced)
         segment.loglikelihood, segment.tokens = window.loglikelihood, window.tokens
         return segment
@@ -60,10 +60,8 @@ class Recording:
     """By document number, in the order of the text."""
     documents: set[int] = field(default_factory=set)
     """Every document seen, also those without a segment."""
-    across: Pairs = field(default_factory=Pairs)
-    """One vector a segment or prompt."""
-    all_pairs: Pairs = field(default_factory=Pairs)
-    """All vectors of all windows; empty for a labelled task."""
+    sums: Sums = field(default_factory=Sums)
+    """For D across segments."""
     counts: Counter[str] = field(default_factory=Counter)
     text_hash: int = 0
     """Sum over texts of their SHA-256, modulo 2^256: the same in whatever order or process they come."""
@@ -77,24 +75,18 @@ class Recording:
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
         self.text_hash = (self.text_hash + int.from_bytes(digest, "big")) % _HASH_SPACE
 
-    def add_segment(self, document: int, segment: Segment, reduced: Reduced | None) -> None:
-        """Adds a segment with its vectors; ``reduced`` is None where there are none (short, or cached)."""
+    def add_segment(self, document: int, segment: Segment) -> None:
+        """Adds a segment's scalars; its vectors are added to ``sums`` where they are."""
         self.segments.setdefault(document, []).append(segment)
         if segment.dispersion is not None:
             self.layers = len(segment.dispersion)
-        if reduced is not None:
-            self.across.add(document, reduced.last, reduced.last_count)
-            if reduced.total is not None:
-                valid = reduced.vectors - reduced.zero - reduced.nonfinite
-                self.all_pairs.add(document, reduced.total, valid)
 
     def merge(self, other: Recording) -> None:
         """Adds what another process, or another call, has measured."""
         for document, segments in other.segments.items():
             self.segments.setdefault(document, []).extend(segments)
         self.documents |= other.documents
-        self.across.merge(other.across)
-        self.all_pairs.merge(other.all_pairs)
+        self.sums.merge(other.sums)
         self.counts.update(other.counts)
         self.text_hash = (self.text_hash + other.text_hash) % _HASH_SPACE
         self.layers = self.layers or other.layers

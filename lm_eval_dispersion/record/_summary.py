@@ -31,14 +31,14 @@ class Summary:
     @cached_property
     def across(self) -> tuple[Floats, Floats] | None:
         """D over pairs of segments or prompts; None where some of their vectors were not at hand (cache)."""
-        return None if self.recording.counts["cached_answers"] else self.recording.across.dispersion()
+        return None if self.recording.counts["cached_answers"] else self.recording.sums.across.dispersion()
 
     @cached_property
     def all_pairs(self) -> tuple[Floats, Floats] | None:
         """D over all pairs of vectors of the corpus; None likewise, and for labelled tasks."""
         if self.prompts or self.recording.counts["cached_answers"]:
             return None
-        return self.recording.all_pairs.dispersion()
+        return self.recording.sums.all_pairs.dispersion()
 
     @cached_property
     def correlation(self) -> Correlation | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -32,7 +33,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutput, ModelOutput
 
-from lm_eval_dispersion.capture import AttributionError, Reduced, Unsupported
+from lm_eval_dispersion.capture import AttributionError, Owner, Reduced, Sums, Unsupported
 from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._reduce import Reduction, Span
 
@@ -101,23 +102,29 @@ def brute_force(vectors: Tensor) -> float:
     return (1 - x @ x.T)[~torch.eye(len(x), dtype=torch.bool)].mean().item()
 
 
-def tapped(model: nn.Module, spans: list[Span] = SPANS) -> tuple[ModelOutput, list[Reduced]]:
-    """What a model gives for a batch, and what the batch's spans are reduced to, in one forward pass."""
-    tap, reduction = LayerTap(model), Reduction(spans, 3, WIDTH, totals=True)
+def tapped(model: nn.Module, spans: list[Span] = SPANS) -> tuple[ModelOutput, list[Reduced], Sums]:
+    """What a model gives for a batch, and what the batch's spans are reduced to, in one forward pass.
+
+    Span number i is of document i, so each has a jackknife group of its own in the sums.
+    """
+    sums = Sums()
+    owned = [replace(span, owners=(Owner(sums, i),)) for i, span in enumerate(spans)]
+    tap, reduction = LayerTap(model), Reduction(owned, 3, WIDTH, totals=True)
     with torch.no_grad(), tap.attached(), tap.listening(reduction.add):
         output = model(**batch())
     results = reduction.finish()
-    assert [span for span, _ in results] == spans
-    return output, [reduced for _, reduced in results]
+    assert [span for span, _ in results] == owned
+    return output, [reduced for _, reduced in results], sums
 
 
 def assert_reduces_transformers_own_states(model: nn.Module, spans: list[Span] = SPANS, virtual: int = 0) -> None:
     """Compares D, last position and sum of every span and layer with `output_hidden_states`."""
-    _, results = tapped(model, spans)
+    _, results, sums = tapped(model, spans)
+    across, all_pairs = ({group: found for group, *found in pairs.groups()} for pairs in (sums.across, sums.all_pairs))
     with torch.no_grad():
         states = model(**batch(), output_hidden_states=True).hidden_states
     assert states[0].shape[:2] == (3, virtual + WIDTH)
-    for span, reduced in zip(spans, results, strict=True):
+    for i, (span, reduced) in enumerate(zip(spans, results, strict=True)):
         assert reduced.vectors == span.stop - span.start
         assert not reduced.zero.any() and not reduced.nonfinite.any()
         assert len(reduced.dispersion) == len(states)
@@ -127,9 +134,9 @@ def assert_reduces_transformers_own_states(model: nn.Module, spans: list[Span] =
             unit = nn.functional.normalize(own.double(), dim=-1).numpy()
             expected.append(brute_force(own))
             assert reduced.dispersion[layer] == pytest.approx(expected[-1], abs=1e-5)
-            assert reduced.last[layer] == pytest.approx(unit[-1], abs=1e-5)
-            assert reduced.total is not None
-            assert reduced.total[layer] == pytest.approx(unit.sum(0), abs=1e-4)
+            assert across[i][0][layer] == pytest.approx(unit[-1], abs=1e-5) and across[i][1][layer] == 1
+            assert all_pairs[i][0][layer] == pytest.approx(unit.sum(0), abs=1e-4)
+            assert all_pairs[i][1][layer] == reduced.vectors
         # were two layers alike, taking one for the other would go unseen
         assert min(abs(a - b) for a, b in pairwise(expected)) > 1e-4
 
@@ -149,7 +156,7 @@ def test_the_logits_are_untouched_by_one_pass_and_no_hook_stays(name: str) -> No
     embed = counter.forward
     counter.forward = lambda *args: passes.append(1) or embed(*args)
     hooks = _hooks(model)
-    output, _ = tapped(model)
+    output, *_ = tapped(model)
     assert torch.equal(output.logits, stock)
     assert len(passes) == 1
     assert _hooks(model) == hooks == 0
@@ -188,7 +195,9 @@ def test_half_precision_models(name: str) -> None:
 def test_of_a_generation_the_prompts_pass_is_reduced_and_no_later_one(name: str) -> None:
     model = tiny(name)
     prompt = {key: value[[0, 2]] for key, value in batch().items()}
-    tap, reduction = LayerTap(model), Reduction([Span(0, 1, WIDTH), Span(1, 9, WIDTH)], 2, WIDTH, totals=False)
+    sums = Sums()
+    spans = [Span(0, 1, WIDTH, owners=(Owner(sums, 0), Owner(sums, 1))), Span(1, 9, WIDTH)]
+    tap, reduction = LayerTap(model), Reduction(spans, 2, WIDTH, totals=False)
     stock = model.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
     with tap.attached(), tap.listening(reduction.add):
         texts = model.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
@@ -198,7 +207,9 @@ def test_of_a_generation_the_prompts_pass_is_reduced_and_no_later_one(name: str)
     for row, (span, reduced) in enumerate(reduction.finish()):
         expected = [brute_force(state[row, span.start :]) for state in states]
         assert reduced.dispersion == pytest.approx(expected, abs=1e-5)
-        assert reduced.total is None
+    # The first prompt is of two documents, the second of none; of a prompt only the last vector is wanted.
+    assert [group for group, *_ in sums.across.groups()] == [0, 1]
+    assert sums.across.count.tolist() == [2] * len(states) and not list(sums.all_pairs.groups())
 
 
 def test_a_pass_nobody_listens_to_is_left_alone() -> None:

