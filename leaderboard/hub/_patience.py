@@ -88,6 +88,7 @@ class Patience:
                 after=asked + 1,
             ) from error
         if self._failures == FAILURES:
+            self._failures = 0  # whoever comes again after a while starts anew
             raise Refused(f"given up after {FAILURES} attempts; {self.line(error)}", after=LONGEST) from error
         seconds = min(2.0 ** (self._failures - 1), 30) if asked is None else asked + 1
         tqdm.write(f"{_said(error)}; again in {seconds:.0f} s", file=sys.stderr)

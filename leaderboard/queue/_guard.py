@@ -8,11 +8,19 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+
+import psutil
 
 
-def _watch() -> None:
+def _watch(child: int) -> None:
     while os.read(0, 1024):
         pass
+    # First what has left the group: it is found only while its parents are there, and with the child all is over here.
+    for process in psutil.Process().children(recursive=True):
+        if process.pid != child:
+            with suppress(psutil.Error):
+                process.kill()
     os.killpg(0, signal.SIGKILL)
 
 
@@ -20,7 +28,7 @@ if __name__ == "__main__":
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     # The whole group is asked to end at once; what it answers is the child's affair.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_watch, daemon=True).start()
+    threading.Thread(target=_watch, args=(child.pid,), daemon=True).start()
     code = child.wait()
     # At once: the watching thread is still waiting.
     os._exit(code if code >= 0 else 128 - code)

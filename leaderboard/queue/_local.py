@@ -10,7 +10,6 @@ from leaderboard.queue import _download, _run
 from leaderboard.queue._request import Request
 from leaderboard.queue._unit import Outcome, Unit
 
-
 _PATIENCE = 30.0
 """Seconds for a child process to end."""
 
@@ -27,12 +26,15 @@ class LocalExecutor:
         self.slots = slots
         self._scratch = scratch
         self._under_way: dict[Unit, tuple[threading.Thread, threading.Event]] = {}
-        self._done: queue.SimpleQueue[tuple[Unit, Outcome]] = queue.SimpleQueue()
+        self._stopped: dict[Unit, threading.Thread] = {}
+        self._done: queue.SimpleQueue[tuple[Unit, threading.Event, Outcome]] = queue.SimpleQueue()
 
     def start(self, unit: Unit) -> None:
         """See ``Executor``."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._evaluate, args=(unit, stop), daemon=True)
+        # One that was stopped, and is asked for again, writes to the same place until it has ended.
+        before = self._stopped.pop(unit, None)
+        thread = threading.Thread(target=self._evaluate, args=(unit, stop, before), daemon=True)
         self._under_way[unit] = (thread, stop)
         thread.start()
 
@@ -40,8 +42,9 @@ class LocalExecutor:
         """See ``Executor``."""
         found = []
         while not self._done.empty():
-            unit, outcome = self._done.get()
-            if self._under_way.pop(unit, None):
+            unit, stop, outcome = self._done.get()
+            if not stop.is_set():
+                del self._under_way[unit]
                 found.append((unit, outcome))
         return found
 
@@ -50,6 +53,8 @@ class LocalExecutor:
         # Not waited for: it may take a while to end, and what comes of it is nobody's any more.
         if found := self._under_way.pop(unit, None):
             found[1].set()
+            self._stopped = {one: thread for one, thread in self._stopped.items() if thread.is_alive()}
+            self._stopped[unit] = found[0]
 
     def forget(self, request: Request) -> None:
         """See ``Executor``."""
@@ -59,11 +64,12 @@ class LocalExecutor:
 
     def close(self) -> None:
         """See ``Executor``."""
-        threads = [thread for thread, _ in self._under_way.values()]
         for unit in list(self._under_way):
             self.stop(unit)
-        for thread in threads:
+        for thread in self._stopped.values():
             thread.join(_PATIENCE)
 
-    def _evaluate(self, unit: Unit, stop: threading.Event) -> None:
-        self._done.put((unit, _run.evaluate(unit, self._scratch, stop)))
+    def _evaluate(self, unit: Unit, stop: threading.Event, before: threading.Thread | None) -> None:
+        if before:
+            before.join()
+        self._done.put((unit, stop, _run.evaluate(unit, self._scratch, stop)))

@@ -52,7 +52,7 @@ def evaluate(unit: Unit, scratch: Path, stop: threading.Event) -> Outcome:
         return _run(unit, scratch, prepared, stop)
     except Refused as refused:
         return Outcome(reason=refused.reason, detail=lines(refused.detail, 1, 300, _secrets()))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever it is, the worker and its other units go on.
         return Outcome(
             reason=Reason.INFRASTRUCTURE, detail=lines(f"{type(error).__name__}: {error}", 1, 300, _secrets())
@@ -160,7 +160,15 @@ def _fault(unit: Unit, files: list[Path]) -> tuple[Reason, str] | None:
             metric = key.partition(",")[0]
             if isinstance(value, float) and not math.isfinite(value) and not _UNNAMED.fullmatch(metric):
                 return Reason.NAN, f"{metric} of {task} is {value}"
+            if value is None and metric == "dispersion" and _not_finite(found, task):
+                return Reason.NAN, f"no finite hidden states in {task}"
     return None
+
+
+def _not_finite(found: Mapping[str, Any], task: str) -> bool:
+    """Whether vectors were left out for it. A labelled task's own metrics look well all the same: no answer is right."""
+    record = (found["configs"].get(task) or {}).get("metadata", {}).get("dispersion", {})
+    return bool(record.get("counts", {}).get("nonfinite_vectors"))
 
 
 def _folder(unit: Unit, scratch: Path) -> Path:

@@ -21,13 +21,15 @@ _RULES: tuple[tuple[Reason, str], ...] = (
     ),
     (
         Reason.CHAT_TEMPLATE,
-        r"SecurityError|UndefinedError|TemplateError|TemplateSyntaxError|chat_template is not set|chat template",
+        r"SecurityError|UndefinedError|Template\w*Error|chat_template is not set|chat template"
+        r"|The sandbox blocks ranges",
     ),
     (
         Reason.INFRASTRUCTURE,
         r"ConnectionError|ConnectTimeout|ReadTimeout|RemoteProtocolError|Max retries exceeded|Name or service not known"
         r"|Temporary failure in name resolution|LocalEntryNotFoundError|OfflineModeIsEnabled|Network is unreachable"
-        r"|\b(?:429|500|502|503|504) (?:Client|Server) Error|cannot load its dataset|couldn't connect to"
+        r"|\b(?:429|500|502|503|504) (?:Client|Server) Error|Server error '5\d\d|429 Too Many Requests"
+        r"|cannot load its dataset|couldn't connect to"
         r"|No space left on device|Disk quota exceeded|No CUDA GPUs are available|CUDA driver|NVIDIA driver"
         r"|CUDA error: (?:unknown|uncorrectable|device-side)|Cannot re-initialize CUDA",
     ),
@@ -49,6 +51,10 @@ _WORDS = {
     "disk": (Reason.INFRASTRUCTURE, "the disk is full, or more was written than may be"),
     "stopped": (Reason.INFRASTRUCTURE, "was stopped"),
 }
+_OF_VLLM = re.compile(r"^\(\w+ pid=\d+\) (?:[A-Z]+ [\d-]+ [\d:]+ \[[^\]]*\] )?")
+"""What stands before each line that its processes log."""
+_ELSEWHERE = "root cause"
+"""In the message of vLLM's own error; what another process has said stands before it."""
 _ERROR = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Exit|Interrupt|Missing|NotFound|Killed))(?::|$)")
 
 
@@ -74,8 +80,8 @@ def why(ended: Ended) -> tuple[Reason, str]:
 
 def _last_error(output: str) -> str:
     """The last line that begins with an error's name, and what follows it; else the last lines."""
-    told = lines(output, 60, 20_000).splitlines()
+    told = [_OF_VLLM.sub("", line) for line in lines(output, 200, 60_000).splitlines()]
     for place in range(len(told) - 1, -1, -1):
-        if _ERROR.match(told[place]):
+        if _ERROR.match(told[place]) and _ELSEWHERE not in told[place]:
             return "\n".join(told[place : place + 12])
     return "\n".join(told[-3:][::-1])
