@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GB = 10**9
 _IMAGE = "python:3.11"
-_SET_UP = 1800
+_SET_UP = 7200
 """Seconds that a job takes beside lm_eval: its container, this package, the model."""
 
 
@@ -73,6 +73,9 @@ def add_commands(commands: Any) -> None:
     jobs = work.add_argument_group("--executor hf-jobs")
     jobs.add_argument("--flavor", metavar="NAME", help="the hardware, as a10g-small")
     jobs.add_argument("--image", default=_IMAGE, metavar="IMAGE", help=f"with Python and pip (default: {_IMAGE})")
+    jobs.add_argument(
+        "--install", metavar="REQUIREMENT", help="what pip installs first (default: this version; '' for nothing)"
+    )
     jobs.add_argument("--namespace", metavar="ORG", help="whose jobs they are (default: the token's user)")
     work.set_defaults(run=_work)
 
@@ -259,7 +262,7 @@ def _executor(arguments: argparse.Namespace, scratch: Path) -> Executor:
             scratch, address=arguments.ray_address, slots=arguments.slots, gpus=arguments.gpus, memory=memory
         )
     if arguments.executor == "hf-jobs":
-        from leaderboard.queue._jobs import JobsExecutor
+        from leaderboard.queue._jobs import PACKAGE, JobsExecutor
 
         if not arguments.flavor:
             raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
@@ -271,6 +274,7 @@ def _executor(arguments: argparse.Namespace, scratch: Path) -> Executor:
             slots=arguments.slots,
             timeout=arguments.time_limit * 3600 + _SET_UP,
             token=None,
+            install=PACKAGE if arguments.install is None else arguments.install,
         )
     from leaderboard.queue._local import LocalExecutor
 

@@ -3,6 +3,7 @@
 Its standard input is a pipe whose other end the starter holds; it closes with the starter, however that ends.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import threading
 from contextlib import suppress
 
 import psutil
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def _watch(child: int) -> None:
@@ -24,8 +27,15 @@ def _watch(child: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _end_with_guard() -> None:
+    """In the child: where the guard itself is killed, nobody else would end it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    # No thread has been started yet, so that code may run between fork and exec.
+    child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_end_with_guard)
     # The whole group is asked to end at once; what it answers is the child's affair.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(child.pid,), daemon=True).start()

@@ -11,6 +11,7 @@ from typing import Any
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}")
+_NUMBER = re.compile(r"(?i:nan|inf|infinity|true|false|none|null|[\d_.]+(?:e\d+)?)")
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _GGUF = re.compile(r"[A-Za-z0-9][\w.-]{0,150}\.gguf")
 _SUITE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}@[0-9a-f]{8}")
@@ -47,6 +48,8 @@ class Request:
         pattern = _FOLDER_NAME if self.folder else _HUB_ID
         if not _text(self.model, pattern) or ".." in self.model or "--" in self.model:
             raise BadRequest(f"{self.model!r:.120} is no model id")
+        if self.folder and _NUMBER.fullmatch(self.model):
+            raise BadRequest(f"{self.model} would be read as a number by lm_eval; give the folder another name")
         if not _text(self.revision, _REVISION):
             raise BadRequest(f"{self.revision!r:.80} is no commit")
         if not _text(self.suite, _SUITE):

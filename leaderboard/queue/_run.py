@@ -31,7 +31,9 @@ _KEPT = re.compile(
     r"|HF_(?:ENDPOINT|HUB_OFFLINE|DATASETS_OFFLINE|HUB_DISABLE_XET|HUB_ETAG_TIMEOUT|HUB_DOWNLOAD_TIMEOUT)"
 )
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+_MISSING = re.compile(r"^(\S+) +\| (?:\x1b\[\d+m)*(?:MISSING|MISMATCH)\b", re.MULTILINE)
 _PROXY = re.compile(r"https?_proxy|HTTPS?_PROXY")
+_LOGIN = re.compile(r"://[^/\s]*@")
 # What decides whether a model can be used at all; correlations and standard errors may lack for other reasons.
 _UNNAMED = re.compile(r".*_stderr|dispersion_\w+|alias")
 
@@ -72,7 +74,8 @@ def environment(hf_home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
         inherited: this process's.
     """
     kept = {key: value for key, value in inherited.items() if _KEPT.fullmatch(key) and not _SECRET.search(key)}
-    kept |= {key: value for key, value in inherited.items() if _PROXY.fullmatch(key) and "@" not in value}
+    kept |= {key: value for key, value in inherited.items() if _PROXY.fullmatch(key)}
+    kept = {key: value for key, value in kept.items() if not _LOGIN.search(value)}
     home = str(hf_home)
     kept |= {"HOME": home, "HF_HOME": home, "TMPDIR": str(_made(hf_home.parent / "tmp"))}
     kept |= {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -126,7 +129,7 @@ def _run(unit: Unit, scratch: Path, prepared: _download.Prepared, stop: threadin
         shutil.rmtree(part, ignore_errors=True)
         return Outcome(reason=reason, detail=detail, log=log)
     files = {file.relative_to(part).as_posix(): file for file in sorted(part.rglob("results_*.json"))}
-    fault = _fault(unit, list(files.values()))
+    fault = _made_up(ended.output) or _fault(unit, list(files.values()))
     if fault:
         shutil.rmtree(part, ignore_errors=True)
         return Outcome(reason=fault[0], detail=fault[1], log=log)
@@ -165,8 +168,14 @@ def _fault(unit: Unit, files: list[Path]) -> tuple[Reason, str] | None:
     return None
 
 
+def _made_up(output: str) -> tuple[Reason, str] | None:
+    """What transformers only reports on loading: weights that the files lack are random numbers then."""
+    found = _MISSING.search(output)
+    return (Reason.LOAD, lines(f"{found[1]} is not among the weights, or of another shape", 1, 300)) if found else None
+
+
 def _not_finite(found: Mapping[str, Any], task: str) -> bool:
-    """Whether vectors were left out for it. A labelled task's own metrics look well all the same: no answer is right."""
+    """Whether vectors were left out for it; a labelled task's own metrics look well all the same."""
     record = (found["configs"].get(task) or {}).get("metadata", {}).get("dispersion", {})
     return bool(record.get("counts", {}).get("nonfinite_vectors"))
 

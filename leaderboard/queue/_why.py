@@ -31,7 +31,7 @@ _RULES: tuple[tuple[Reason, str], ...] = (
         r"|\b(?:429|500|502|503|504) (?:Client|Server) Error|Server error '5\d\d|429 Too Many Requests"
         r"|cannot load its dataset|couldn't connect to"
         r"|No space left on device|Disk quota exceeded|No CUDA GPUs are available|CUDA driver|NVIDIA driver"
-        r"|CUDA error: (?:unknown|uncorrectable|device-side)|Cannot re-initialize CUDA",
+        r"|CUDA error: (?:unknown|uncorrectable)|Cannot re-initialize CUDA",
     ),
     (
         Reason.LOAD,

@@ -85,10 +85,12 @@ class Worker:
                 self._hear()
                 self._stopping.wait(_TICK)
         finally:
-            self._hear()
-            self._executor.close()
-            if self._claims:
-                self._look(last=True)
+            try:
+                self._hear()
+            finally:
+                self._executor.close()
+                if self._claims:
+                    self._look(last=True)
 
     def _due(self) -> bool:
         """Whether to look at the queue: never too soon, and where nothing has happened only now and then."""

@@ -1,6 +1,7 @@
 """``python -m queue_load_worker NAME COMMITS_PER_HOUR LEASE``: a worker in a process of its own.
 
-Its models take some milliseconds. The Hub and the token are the environment's. A part of the models fails for good, and another part once.
+Its models take some milliseconds; a part of them fails for good, and another part once. The Hub and the token are the
+environment's.
 """
 
 from __future__ import annotations
