@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -13,6 +14,8 @@ from leaderboard.queue._unit import Reason
 from leaderboard.records import clean
 
 _SHOWN = 60
+_PARSING = threading.Lock()
+"""Python 3.11 fails where two threads parse at the same time (python/cpython#106905)."""
 
 
 def reason_against(config: Mapping[str, Any]) -> tuple[Reason, str] | None:
@@ -76,7 +79,9 @@ def _table(file: str, name: str) -> dict[str, str]:
         raise ModuleNotFoundError("No module named 'transformers'", name="transformers")
     source = Path(spec.submodule_search_locations[0]) / "models" / "auto" / file
     found: dict[str, str] = {}
-    for node in ast.parse(source.read_text(encoding="utf-8")).body if source.is_file() else ():
+    with _PARSING:
+        nodes = ast.parse(source.read_text(encoding="utf-8")).body if source.is_file() else []
+    for node in nodes:
         targets = node.targets if isinstance(node, ast.Assign) else []
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):

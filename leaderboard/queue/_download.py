@@ -44,8 +44,14 @@ class Prepared:
     """Where to run it."""
 
 
-def fetch(request: Request, scratch: Path, limits: Limits) -> Prepared:
+def fetch(request: Request, scratch: Path, limits: Limits, stop: threading.Event | None = None) -> Prepared:
     """Looks at the model again, for the request may be anyone's and the model may have changed hands, and fetches it.
+
+    Args:
+        request: for which model.
+        scratch: this machine's folder for it.
+        limits: what may be fetched, in which time.
+        stop: ends it when it is set.
 
     Raises:
         Refused: where the model is not evaluated, or with ``Reason.INFRASTRUCTURE`` where the network or the disk is
@@ -64,7 +70,7 @@ def fetch(request: Request, scratch: Path, limits: Limits) -> Prepared:
     if admitted.sha != request.revision:
         raise Refused(Reason.NOT_FOUND, f"the Hub gives another commit than {request.revision}", request.revision)
     # A model that was renamed meanwhile is cached by the name that the run asks for.
-    _download(replace(admitted, name=request.model), home, limits)
+    _download(replace(admitted, name=request.model), home, limits, stop or threading.Event())
     gguf = f",gguf_file={admitted.gguf_file}" if admitted.gguf_file else ""
     return Prepared(f"pretrained={request.model},revision={request.revision}{gguf}", home, scratch.resolve())
 
@@ -88,7 +94,7 @@ def _cache(home: Path, model: str) -> Path:
     return home / "hub" / str(repo_folder_name(repo_id=model, repo_type="model"))
 
 
-def _download(admitted: Admitted, home: Path, limits: Limits) -> None:
+def _download(admitted: Admitted, home: Path, limits: Limits, stop: threading.Event) -> None:
     cache = _cache(home, admitted.name)
     before = _size(cache)
     if shutil.disk_usage(home).free - max(0, admitted.bytes - before) < limits.disk:
@@ -104,7 +110,7 @@ def _download(admitted: Admitted, home: Path, limits: Limits) -> None:
         start_new_session=True,
     )
     try:
-        _watch(child, admitted, cache, before, limits)
+        _watch(child, admitted, cache, before, limits, stop)
     finally:
         if child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
@@ -119,12 +125,15 @@ def _download(admitted: Admitted, home: Path, limits: Limits) -> None:
         raise _lie(admitted, f"{came} bytes instead of")
 
 
-def _watch(child: subprocess.Popen[str], admitted: Admitted, cache: Path, before: int, limits: Limits) -> None:
+def _watch(
+    child: subprocess.Popen[str], admitted: Admitted, cache: Path, before: int, limits: Limits, stop: threading.Event
+) -> None:
     """Returns when the child has ended, or says why it must not go on."""
     begun = moved = time.monotonic()
     size = before
     while child.poll() is None:
-        time.sleep(_TICK)
+        if stop.wait(_TICK):
+            raise _trouble(admitted, f"the download of {admitted.name} was stopped")
         now, grown = time.monotonic(), _size(cache)
         if grown != size:
             size, moved = grown, now

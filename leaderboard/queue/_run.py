@@ -49,8 +49,13 @@ def evaluate(unit: Unit, scratch: Path, stop: threading.Event) -> Outcome:
     try:
         if finished := _finished(unit, scratch):
             return finished
-        with _FETCHING:
-            prepared = _download.fetch(unit.request, scratch, unit.limits)
+        while not _FETCHING.acquire(timeout=0.5):
+            if stop.is_set():
+                return Outcome(reason=Reason.INFRASTRUCTURE, detail="was stopped")
+        try:
+            prepared = _download.fetch(unit.request, scratch, unit.limits, stop)
+        finally:
+            _FETCHING.release()
         return _run(unit, scratch, prepared, stop)
     except Refused as refused:
         return Outcome(reason=refused.reason, detail=lines(refused.detail, 1, 300, _secrets()))

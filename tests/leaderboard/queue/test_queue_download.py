@@ -212,3 +212,12 @@ def test_lm_eval_runs_a_fetched_model_and_never_meets_its_code_or_its_pickle(
     asked = {what for key, _, what in hub.asked[before:] if key == f"models/{NAME}"}
     assert not any(name.endswith((".py", ".bin", ".safetensors")) for name in asked)
     assert not marker.exists()
+
+
+def test_a_download_that_is_stopped_ends_soon(hub: Hub, tmp_path: Path) -> None:
+    hub.add_model(NAME, harmless())
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Refused, match="was stopped") as caught:
+        fetch(request(hub), tmp_path / "scratch", SMALL, stop)
+    assert caught.value.reason is Reason.INFRASTRUCTURE

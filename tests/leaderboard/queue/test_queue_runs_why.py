@@ -45,6 +45,15 @@ def fill_with_nan(model: Path) -> None:
     save_file({name: one * float("nan") for name, one in load_file(weights).items()}, weights, {"format": "pt"})
 
 
+def drop_a_tensor(model: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = model / "model.safetensors"
+    held = load_file(weights)
+    del held["model.layers.1.mlp.down_proj.weight"]
+    save_file(held, weights, {"format": "pt"})
+
+
 def template(text: str) -> Callable[[Path], None]:
     return lambda model: (model / "chat_template.jinja").write_text(text) and None
 
@@ -72,6 +81,7 @@ def outcomes(tiny_llama: Path, marker: Path, tmp_path_factory: pytest.TempPathFa
         "corrupt": cut,
         "reshaped": reshape,
         "nan": fill_with_nan,
+        "lacking": drop_a_tensor,
         "loop": template(ENDLESS),
         "large": lambda model: None,
     }
@@ -98,6 +108,7 @@ def outcomes(tiny_llama: Path, marker: Path, tmp_path_factory: pytest.TempPathFa
     ("name", "reason", "says"),
     [
         ("corrupt", Reason.LOAD, "SafetensorError"),
+        ("lacking", Reason.LOAD, "down_proj.weight is not among the weights"),
         ("reshaped", Reason.LOAD, ""),
         ("nan", Reason.NAN, "no finite hidden states in dispersion_demo_mmlu"),
         ("large", Reason.OOM, "took more memory than it may"),
