@@ -79,7 +79,10 @@ def check(model: str, asked: Asked, folders: bool) -> Answer:
             str(place.resolve()) if local else "",
         )
     except BadRequest as error:
-        return Answer(model, f"{model}: {refused.detail if refused else error}")
+        # Nothing that a request could name: no commit, or no such model.
+        return Answer(
+            model, f"{model}: rejected ({refused.reason.value}): {refused.detail}" if refused else f"{model}: {error}"
+        )
     entry = Entry.new(request, stamp(datetime.now(timezone.utc)))
     if refused:
         entry = entry.over(State.REJECTED, entry.since, refused.reason, refused.detail)

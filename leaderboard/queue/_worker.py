@@ -97,7 +97,9 @@ class Worker:
         if time.monotonic() < self._next:
             return False
         waiting = any(not claim.ended for claim in self._claims.values())
-        return not waiting or self._ended_since > 0 or time.monotonic() >= self._next + _IDLE
+        return (
+            not waiting or self._ended_since > 0 or time.monotonic() >= self._next + min(_IDLE, self._policy.lease / 4)
+        )
 
     def _look(self, last: bool = False) -> bool:
         """Reads the queue, stores results, and commits all that has changed with new claims; False to be done again."""

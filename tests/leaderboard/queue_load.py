@@ -97,6 +97,8 @@ class Load:
 def run(load: Load, folder: Path) -> tuple[Watch, dict[str, object]]:
     """Puts requests into a queue, lets the workers work until all have ended, and kills some of them meanwhile.
 
+    Both stores are left in the folder, as ``queue`` and ``results``.
+
     Returns:
         What was seen, and figures.
     """
@@ -150,6 +152,8 @@ def run(load: Load, folder: Path) -> tuple[Watch, dict[str, object]]:
             "exit codes": dict(codes),
             "tracebacks": logs.count("Traceback"),
         }
+        for name in ("queue", "results"):
+            _write(hub.repositories[f"org/{name}"], folder / name)
     return watch, figures
 
 
@@ -170,6 +174,13 @@ def _start(name: str, load: Load, environment: Mapping[str, str]) -> subprocess.
             stdout=log,
             stderr=log,
         )
+
+
+def _write(repository: Repository, folder: Path) -> None:
+    for path, content in repository.files.items():
+        if not path.startswith("."):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
 
 
 def _spoil(hub: Hub, rate: float) -> None:

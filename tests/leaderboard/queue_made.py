@@ -50,8 +50,22 @@ def fill(queue: Queue, count: int, first: int = 0) -> list[str]:
 
 
 def results_of(unit: Unit) -> dict[str, bytes]:
-    """What lm_eval would have written, as far as anyone here looks."""
-    return {f"{unit.request.model.replace('/', '__')}/results_now.json": json.dumps({"unit": unit.group}).encode()}
+    """What lm_eval would have written, in short: one task with one number, which the key decides."""
+    task, accuracy = unit.group, int(unit.request.key[:4], 16) / 2**16
+    run = {
+        "results": {task: {"alias": task, "acc,none": accuracy, "acc_stderr,none": 0.01}},
+        "configs": {task: {"task": task, "metadata": {"version": 1.0}}},
+        "versions": {task: 1.0},
+        "n-shot": {task: 0},
+        "n-samples": {task: {"original": 1000, "effective": 1000}},
+        "higher_is_better": {task: {"acc": True}},
+        "config": {"model": "hf", "model_args": {"pretrained": unit.request.model}, "model_sha": unit.request.revision},
+        "model_name": unit.request.model,
+        "date": 1.7e9,
+        "lm_eval_version": "0.4.13",
+    }
+    folder = unit.request.model.replace("/", "__")
+    return {f"{folder}/results_2026-01-01T00-00-00.000000.json": json.dumps(run).encode()}
 
 
 class Instant:

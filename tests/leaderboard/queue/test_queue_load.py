@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from queue_load import Load, run
 
+from leaderboard.cli import main
 from leaderboard.queue._states import State
 
 
@@ -20,3 +22,17 @@ def test_every_request_ends_exactly_once_whatever_the_hub_and_whoever_is_killed(
     }
     assert set(watch.files.values()) == {1}
     assert (figures["killed"], figures["tracebacks"]) == (6, 0)
+    main(
+        [
+            "build",
+            "--results",
+            str(tmp_path / "results"),
+            "--queue",
+            str(tmp_path / "queue"),
+            "--out",
+            str(tmp_path / "site"),
+        ]
+    )
+    table = pd.read_parquet(tmp_path / "site" / "data" / "records.parquet")
+    assert set(table["model"]) >= {watch.entries[key].model for key in finished}
+    assert (tmp_path / "site" / "queue.html").is_file()
