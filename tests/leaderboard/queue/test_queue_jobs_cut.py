@@ -136,7 +136,8 @@ def test_a_job_that_is_still_being_cancelled_is_not_taken_over(hub: Hub) -> None
     jobs = executor()
     begun(jobs, unit())
     jobs.stop(unit())
-    job_of(hub).stage = "RUNNING"
+    job_of(hub).stage = "SCHEDULING"
+    job_of(hub).start()
     begun(jobs, unit())
     assert jobs.ended() == []
     assert stages(hub) == ["RUNNING", "SCHEDULING"]
