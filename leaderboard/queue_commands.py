@@ -209,14 +209,14 @@ def _work(arguments: argparse.Namespace) -> None:
     from leaderboard.queue._open import open_tree
     from leaderboard.queue._queue import Queue
     from leaderboard.queue._results import Results
+    from leaderboard.queue._run import check_model_args
     from leaderboard.queue._suites import read_suites
     from leaderboard.queue._unit import Engine, Limits
     from leaderboard.queue._worker import Policy, Worker
 
     if arguments.store == arguments.queue:
         raise SystemExit("leaderboard: --store and --queue are two places")
-    if "trust_remote_code" in arguments.model_args:
-        raise SystemExit("leaderboard: a model's code is never trusted; leave trust_remote_code out of --model_args")
+    check_model_args(arguments.model_args)
     suites = read_suites(arguments.suites)
     scratch = (arguments.scratch or Path.home() / ".cache" / "dispersion-leaderboard").absolute()
     scratch.mkdir(parents=True, exist_ok=True)

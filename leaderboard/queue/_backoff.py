@@ -21,8 +21,7 @@ class Backoff:
 
     def __init__(self, store: str) -> None:
         self._store = store
-        self.races = 0
-        """Lost so far."""
+        self._races = 0
 
     def wait(self) -> None:
         """Sleeps.
@@ -30,7 +29,7 @@ class Backoff:
         Raises:
             leaderboard.hub.Refused: after so many races that something else must be wrong.
         """
-        self.races += 1
-        if self.races == _MOST:
+        self._races += 1
+        if self._races == _MOST:
             raise Refused(f"{self._store} was changed by others {_MOST} times in a row; try again later", after=300)
-        time.sleep(random.uniform(0, min(_LONGEST, _FIRST * 2**self.races)))
+        time.sleep(random.uniform(0, min(_LONGEST, _FIRST * 2**self._races)))

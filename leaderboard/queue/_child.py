@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from leaderboard.queue._disk import bytes_in
 from leaderboard.queue._unit import Limits
 
 _TICK = 0.25
@@ -94,7 +95,7 @@ def _watch(
         known |= {process.pid: process for process in _tree(child.pid)}
         if limits.memory and sum(map(_memory, known.values())) > limits.memory:
             return "memory"
-        if _bytes_in(folder) > limits.disk or shutil.disk_usage(folder).free < _SPARE:
+        if bytes_in(folder) > limits.disk or shutil.disk_usage(folder).free < _SPARE:
             return "disk"
     return "itself"
 
@@ -112,15 +113,6 @@ def _memory(process: psutil.Process) -> int:
         return int(getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss)
     except psutil.Error:
         return 0
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for at, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += (Path(at) / name).lstat().st_size
-    return total
 
 
 def _end(child: subprocess.Popen[bytes], known: dict[int, psutil.Process]) -> None:

@@ -27,13 +27,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import HfApi
 
 from leaderboard.hub import REFUSALS
 from leaderboard.queue._model_files import check_id
 from leaderboard.queue._request import BadRequest
 from leaderboard.records import clean
+from leaderboard.yaml_file import read_yaml
 
 _MOST = 100
 _SORTS = ("created_at", "downloads", "last_modified", "likes", "trending_score")
@@ -98,12 +98,7 @@ def _search(search: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[st
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SystemExit(f"leaderboard: cannot read {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SystemExit(f"leaderboard: {file} is not YAML: {str(error).splitlines()[0]}") from error
+    found = read_yaml(file)
     wanted = _checked(file, "", found, _KEYS)
     if not wanted.get("searches") and not wanted.get("models"):
         raise SystemExit(f"leaderboard: {file} has neither searches nor models")

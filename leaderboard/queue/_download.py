@@ -21,6 +21,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from leaderboard.hub import REFUSALS
 from leaderboard.queue._admission import Admitted, Refused, Unreachable, inspect, inspect_folder
+from leaderboard.queue._disk import bytes_in
 from leaderboard.queue._request import Request
 from leaderboard.queue._unit import Limits, Reason
 from leaderboard.records import clean
@@ -96,7 +97,7 @@ def _cache(home: Path, model: str) -> Path:
 
 def _download(admitted: Admitted, home: Path, limits: Limits, stop: threading.Event) -> None:
     cache = _cache(home, admitted.name)
-    before = _size(cache)
+    before = bytes_in(cache)
     if shutil.disk_usage(home).free - max(0, admitted.bytes - before) < limits.disk:
         raise _trouble(admitted, f"the disk has no room for {admitted.bytes} bytes and {limits.disk} to spare")
     asked = {"model": admitted.name, "sha": admitted.sha, "files": sorted(admitted.files), "cache": str(home / "hub")}
@@ -134,7 +135,7 @@ def _watch(
     while child.poll() is None:
         if stop.wait(_TICK):
             raise _trouble(admitted, f"the download of {admitted.name} was stopped")
-        now, grown = time.monotonic(), _size(cache)
+        now, grown = time.monotonic(), bytes_in(cache)
         if grown != size:
             size, moved = grown, now
         if size - before > admitted.bytes + _SLACK:
@@ -154,18 +155,6 @@ def _environment(home: Path) -> dict[str, str]:
     own = {"HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     own["HF_XET_CHUNK_CACHE_SIZE_BYTES"] = "0"  # a second cache, beside the one that is watched
     return {**os.environ, **own, **({"HF_TOKEN": token} if token else {})}
-
-
-def _size(folder: Path) -> int:
-    """Bytes of its files; they come and go meanwhile."""
-    total = 0
-    for at, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(at, name)).st_size  # noqa: PTH118
-            except FileNotFoundError:
-                continue
-    return total
 
 
 def _lie(admitted: Admitted, what: str) -> Refused:

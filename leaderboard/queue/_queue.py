@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -46,8 +45,6 @@ class Queue:
         self.tree = tree
         self._shards: dict[str, tuple[str, Shard]] = {}
         """By path: the name of the content, and what it says."""
-        self.races: Counter[str] = Counter()
-        """Commits that have landed, and races that were lost."""
 
     def entries(self) -> dict[str, Entry]:
         """All of them, as the newest head has them."""
@@ -74,10 +71,8 @@ class Queue:
             try:
                 self.tree.commit(files, head, wanted.title)
             except Moved:
-                self.races["lost"] += 1
                 backoff.wait()
             else:
-                self.races["landed"] += 1
                 return {**entries, **wanted.entries}
 
     def requests(self, keys: Iterable[str]) -> dict[str, Request | BadRequest]:

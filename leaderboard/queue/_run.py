@@ -87,6 +87,16 @@ def environment(hf_home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     return kept
 
 
+def check_model_args(model_args: str) -> None:
+    """Of the operator.
+
+    Raises:
+        SystemExit: where they would trust a model's code.
+    """
+    if "trust_remote_code" in model_args:
+        raise SystemExit("leaderboard: a model's code is never trusted; leave trust_remote_code out of --model_args")
+
+
 def command(unit: Unit, model_args: str, output: Path) -> list[str]:
     """lm_eval's command line.
 
@@ -94,11 +104,8 @@ def command(unit: Unit, model_args: str, output: Path) -> list[str]:
         SystemExit: for model arguments of the operator's that would trust a model's code.
     """
     engine, extra = unit.engine, [f"dtype={unit.request.precision}"]
+    check_model_args(engine.model_args)
     if engine.model_args:
-        if "trust_remote_code" in engine.model_args:
-            raise SystemExit(
-                "leaderboard: a model's code is never trusted; leave trust_remote_code out of --model_args"
-            )
         extra.append(engine.model_args)
     # The script, and not `-m`, which would look for modules in the folder where it runs.
     script = str(Path(sys.executable).with_name("lm_eval"))

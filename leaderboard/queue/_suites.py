@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import yaml
+from leaderboard.yaml_file import read_yaml
 
 SHIPPED = Path(__file__).with_name("suites.yaml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
@@ -52,12 +52,7 @@ def read_suites(file: Path | None = None) -> dict[str, Suite]:
 
 
 def _read(file: Path) -> Iterator[Suite]:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SystemExit(f"leaderboard: cannot read {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SystemExit(f"leaderboard: {file} is not YAML: {str(error).splitlines()[0]}") from error
+    found = read_yaml(file)
     if not isinstance(found, dict) or not found:
         raise SystemExit(f"leaderboard: {file} holds no suites; one is `name: {{tasks: [dispersion_wiki]}}`")
     for name, entry in found.items():

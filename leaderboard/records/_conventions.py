@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import yaml
 
 from leaderboard.records._clean import clean
+from leaderboard.yaml_file import read_yaml
 
 _NUMBERS = {"parameters", "active_parameters", "training_compute"}
 _MODEL_KEYS = {"family", "tokenizer", "licence", "kind", *_NUMBERS}
@@ -103,12 +104,7 @@ def read_conventions(overrides: Path | None = None) -> Conventions:
     rules = yaml.safe_load(files("leaderboard.records").joinpath("conventions.yaml").read_text(encoding="utf-8"))
     if overrides is None:
         return Conventions(rules)
-    try:
-        own = yaml.safe_load(overrides.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SystemExit(f"leaderboard: cannot read {overrides}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SystemExit(f"leaderboard: {overrides} is not YAML: {' '.join(str(error).split())}") from error
+    own = read_yaml(overrides)
     try:
         return _with_own(rules, {} if own is None else own)
     except ValueError as error:
