@@ -15,19 +15,19 @@ help:
 	@echo "make bench   set up and print every benchmark"
 
 # PyTorch first, with the pinned version: on a machine without a GPU that is the CPU build where one is offered.
-$(VENV)/.dependencies: pyproject.toml constraints.txt hatch_build.py
+$(VENV)/.dependencies: pyproject.toml leaderboard/pyproject.toml leaderboard/hatch_build.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt '.[test]' ./leaderboard
 	@touch $@
 
 # An ordinary install, as a user has it; only our own code is installed again when it has changed.
 install: $(VENV)/.dependencies
-	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall . ./leaderboard
 
 demo: install demo/.smollm2 demo/.gemma3
-	$(BIN)/python -m leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
+	$(BIN)/python -m dispersion_leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
 	$(BIN)/dispersion-leaderboard build --results demo/results --out demo/site
 
 demo/.smollm2: | install

@@ -86,9 +86,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         '[project.scripts]\nlm_eval = "lm_eval.__main__:cli_evaluate"\n'
         '[tool.setuptools.packages.find]\ninclude = ["lm_eval*"]\n'
     )
-    for name in ("lm_eval_dispersion", "leaderboard", "tasks"):
+    for name in ("lm_eval_dispersion", "tasks"):
         shutil.copytree(REPOSITORY / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "hatch_build.py", "lm_eval_dispersion.pth", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "lm_eval_dispersion.pth", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, ours / name)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(wheels), str(ours)], check=True

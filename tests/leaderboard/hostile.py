@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispersion_leaderboard.queue._unit import Reason
 from hub import Hub
 from space_site import loopback
-
-from leaderboard.queue._unit import Reason
 
 IDS = (
     "../../etc",

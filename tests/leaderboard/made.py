@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dispersion_leaderboard.board import Board, lay_out
+from dispersion_leaderboard.records import Records, read_conventions, read_records
 
 from benchmarks import _board_files
-from leaderboard.board import Board, lay_out
-from leaderboard.records import Records, read_conventions, read_records
 
 Run = dict[str, Any]
 TASKS = ("dispersion_wiki", "dispersion_piqa", "dispersion_boolq")

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, TypeVar
 
+from dispersion_leaderboard.queue._job_end import told
+from dispersion_leaderboard.queue._jobs import JobsExecutor
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._unit import Outcome, Unit
 from hub import Hub, Job
-
-from leaderboard.queue._job_end import told
-from leaderboard.queue._jobs import JobsExecutor
-from leaderboard.queue._request import Request
-from leaderboard.queue._unit import Outcome, Unit
 
 STORE = "hf://datasets/org/results"
 T = TypeVar("T")

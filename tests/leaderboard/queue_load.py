@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dispersion_leaderboard.queue import Queue, open_tree
+from dispersion_leaderboard.queue._states import Entry, Shard, State
 from hub import WRITER, Hub
 from hub._blob import Blob
 from hub._content import Commit, Repository
 from queue_made import fill
 from tqdm import tqdm
-
-from leaderboard.queue import Queue, open_tree
-from leaderboard.queue._states import Entry, Shard, State
 
 HERE = Path(__file__).parent
 

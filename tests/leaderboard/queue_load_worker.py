@@ -11,11 +11,10 @@ import signal
 import sys
 import time
 
+from dispersion_leaderboard.queue import Policy, Queue, Results, Worker, open_tree
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
 from queue_made import SUITE, results_of
-
-from leaderboard.queue import Policy, Queue, Results, Worker, open_tree
-from leaderboard.queue._request import Request
-from leaderboard.queue._unit import Outcome, Reason, Unit
 
 PLACE = "hf://datasets/org/{}"
 

@@ -9,16 +9,15 @@ from hashlib import sha1
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.queue._queue import Change, Queue
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._results import Results
+from dispersion_leaderboard.queue._states import Entry, later
+from dispersion_leaderboard.queue._suites import Suite
+from dispersion_leaderboard.queue._tree import Tree
+from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
+from dispersion_leaderboard.queue._worker import Policy, Worker
 from space_site import loopback
-
-from leaderboard.queue._queue import Change, Queue
-from leaderboard.queue._request import Request
-from leaderboard.queue._results import Results
-from leaderboard.queue._states import Entry, later
-from leaderboard.queue._suites import Suite
-from leaderboard.queue._tree import Tree
-from leaderboard.queue._unit import Outcome, Reason, Unit
-from leaderboard.queue._worker import Policy, Worker
 
 SUITE = Suite("made", (("task_a",), ("task_b",)))
 NOW = "2026-01-01T00:00:00Z"
@@ -28,7 +27,7 @@ Stores = Callable[[str], Tree]
 @contextmanager
 def opened(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     """Opens stores by name: folders, or dataset repositories of a stand-in of the Hub."""
-    from leaderboard.queue._open import PREFIX, open_tree
+    from dispersion_leaderboard.queue._open import PREFIX, open_tree
 
     if kind == "folder":
         yield lambda name: open_tree(str(folder / name))

@@ -11,10 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-
-from leaderboard.queue._admission import inspect_folder
-from leaderboard.queue._request import Request
-from leaderboard.queue._unit import Unit
+from dispersion_leaderboard.queue._admission import inspect_folder
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._unit import Unit
 
 
 @contextmanager

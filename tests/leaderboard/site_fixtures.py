@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
 from made import FAMILIES, HOSTILE, HOSTILE_TASK, TASKS, made, save, task_named
 from pages import chromium
 from playwright.sync_api import sync_playwright
-
-from leaderboard.records import read_conventions
-from leaderboard.site import build
 
 
 @pytest.fixture(scope="module")

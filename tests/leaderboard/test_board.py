@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.board import lay_out, observations, rank
+from dispersion_leaderboard.records import read_conventions, read_records
 
 from benchmarks import _board_files
-from leaderboard.board import lay_out, observations, rank
-from leaderboard.records import read_conventions, read_records
 
 
 def run(name: str, number: int = 0, **config: Any) -> dict[str, Any]:

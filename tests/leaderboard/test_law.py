@@ -9,9 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Cli
+from dispersion_leaderboard.law import (
+    BINS,
+    Windows,
+    in_bins,
+    in_released_groups,
+    law,
+    pearson,
+    read_windows,
+    without_confounders,
+)
 from scipy.stats import pearsonr
-
-from leaderboard.law import BINS, Windows, in_bins, in_released_groups, law, pearson, read_windows, without_confounders
 
 
 def windows(n: int = 600, documents: int = 60, slope: float = -0.1, seed: int = 0) -> Windows:
@@ -97,7 +105,15 @@ def test_a_run_of_lm_eval_becomes_a_table_and_a_picture(cli: Cli, tiny_llama: Pa
     (found,) = read_windows(tmp_path / "out")  # a labelled task has no windows
     assert found.dispersion.shape[1] == 3 and len(np.unique(found.documents)) == 40
     picture = tmp_path / "picture.png"
-    command = [sys.executable, "-m", "leaderboard.law", str(tmp_path / "out"), "--picture", str(picture), "--layers"]
+    command = [
+        sys.executable,
+        "-m",
+        "dispersion_leaderboard.law",
+        str(tmp_path / "out"),
+        "--picture",
+        str(picture),
+        "--layers",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert f"| dispersion_demo_news | {len(found.documents)} (40) |" in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")

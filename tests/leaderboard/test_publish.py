@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.publish import publish
 from hub import WRITER, Hub
 from space_site import SPACE, TABLE, digest, loopback, published, recorded_waits, shown, space, write_site
-
-from leaderboard.publish import publish
 
 READS = {"info", "tree"}
 
@@ -37,7 +36,15 @@ def command(hub: Hub, home: Path, *arguments: str, **environment: str) -> subpro
     """The command as a user runs it, without a token unless one is given."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
     return subprocess.run(
-        [sys.executable, "-c", "from leaderboard.cli import main; main()", "publish", "--space", SPACE, *arguments],
+        [
+            sys.executable,
+            "-c",
+            "from dispersion_leaderboard.cli import main; main()",
+            "publish",
+            "--space",
+            SPACE,
+            *arguments,
+        ],
         env=inherited | hub.environment(home) | environment,
         capture_output=True,
         text=True,
@@ -114,7 +121,7 @@ def test_thousands_of_files_are_a_few_commits_with_no_broken_link_between(
 
 
 def test_a_commit_carries_no_more_than_one_request_can(hub: Hub, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leaderboard.publish._difference.BYTES", 1000)
+    monkeypatch.setattr("dispersion_leaderboard.publish._difference.BYTES", 1000)
     for number in range(5):
         (site / f"models/{number}.html").write_text("x" * 400)
     publish(site, SPACE)

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.publish import publish
 from hub import WRITER, Hub
 from huggingface_hub import constants
 from space_site import CARD, SPACE, digest, loopback, published, recorded_waits, shown, space, write_site
-
-from leaderboard.publish import publish
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def test_what_does_not_pass_is_given_up(hub: Hub, site: Path, waits: list[float]
 def test_attempts_are_counted_anew_once_a_commit_has_landed(
     hub: Hub, site: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leaderboard.publish._difference.BYTES", 1000)
+    monkeypatch.setattr("dispersion_leaderboard.publish._difference.BYTES", 1000)
     for number in range(5):
         (site / f"models/{number}.html").write_text("x" * 400)
     for _ in range(2):

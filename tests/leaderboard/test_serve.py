@@ -12,11 +12,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.publish import serve
 from space_site import digest, shown, write_site
 
-from leaderboard.publish import serve
-
-COMMAND = [sys.executable, "-c", "from leaderboard.cli import main; main()", "serve"]
+COMMAND = [sys.executable, "-c", "from dispersion_leaderboard.cli import main; main()", "serve"]
 
 
 @pytest.fixture

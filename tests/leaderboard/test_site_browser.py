@@ -11,11 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from axe_core_python.sync_playwright import Axe
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
 from pages import chromium, column, ready, rows, served, sort_by
 from playwright.sync_api import sync_playwright
-
-from leaderboard.records import read_conventions
-from leaderboard.site import build
 
 EXAMPLE = Path(__file__).parent / "example"
 SMOL = "SmolLM2-135M-Instruct"

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
 from pages import chromium, ready, rows
 from playwright.sync_api import sync_playwright
 
 from benchmarks import _board_files
-from leaderboard.records import read_conventions
-from leaderboard.site import build
 
 HOSTILE = (
     '"><script>window.pwned=1</script>', "<img src=x onerror=window.pwned=1>", "../../etc/passwd", "\u202egnp.exe",
@@ -161,7 +161,7 @@ def test_a_folder_of_somebody_else_is_left_alone(results: Path, tmp_path: Path) 
         command = [
             sys.executable,
             "-c",
-            "from leaderboard.cli import main; main()",
+            "from dispersion_leaderboard.cli import main; main()",
             "build",
             "--results",
             str(results),
@@ -176,7 +176,7 @@ def test_a_folder_of_somebody_else_is_left_alone(results: Path, tmp_path: Path) 
 
 
 def test_a_build_that_was_interrupted_is_repaired_by_the_next(results: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    import leaderboard.site._build as module
+    import dispersion_leaderboard.site._build as module
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.board import lay_out, observations
+from dispersion_leaderboard.records import read_conventions, read_records
+from dispersion_leaderboard.site._task_page import task_path
 from made import board_of, made, save, task_named
-
-from leaderboard.board import lay_out, observations
-from leaderboard.records import read_conventions, read_records
-from leaderboard.site._task_page import task_path
 
 PIQA = "dispersion_piqa"
 

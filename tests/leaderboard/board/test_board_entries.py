@@ -8,10 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.board import rank
+from dispersion_leaderboard.board._board import _path
 from made import board_of, made
-
-from leaderboard.board import rank
-from leaderboard.board._board import _path
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from dispersion_leaderboard.predictors import DomainObservations, Observations, Signal
 from scipy.special import expit
-
-from leaderboard.predictors import DomainObservations, Observations, Signal
 
 CHANCE = 0.25
 

@@ -5,10 +5,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.predictors import fit_domains, predict_domain
 from planted import domains, rejections_allowed
 from scipy import stats
-
-from leaderboard.predictors import fit_domains, predict_domain
 
 
 def _named(fit, name):

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from dispersion_leaderboard.predictors import Signal, fit_task
+from dispersion_leaderboard.predictors._increment import holm
 from planted import observations, rejections_allowed
 from scipy.special import logit
-
-from leaderboard.predictors import Signal, fit_task
-from leaderboard.predictors._increment import holm
 
 SEEDS = 40
 
@@ -203,7 +202,7 @@ def test_the_same_whatever_the_order_and_the_cache(tmp_path):
 
 
 def test_only_what_changed_is_fitted_again(tmp_path, monkeypatch):
-    from leaderboard.predictors import _fit
+    from dispersion_leaderboard.predictors import _fit
 
     o = observations("d", 0)
     fit_task(o, cache=tmp_path)

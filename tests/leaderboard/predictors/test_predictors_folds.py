@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.predictors._cells import Cells, OwnMeanAndSlope, leave_domain_and_family
+from dispersion_leaderboard.predictors._folds import (
+    BestFeature,
+    leave_out,
+    leave_out_best,
+    leave_out_joint,
+    sums_by_group,
+)
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
-
-from leaderboard.predictors._cells import Cells, OwnMeanAndSlope, leave_domain_and_family
-from leaderboard.predictors._folds import BestFeature, leave_out, leave_out_best, leave_out_joint, sums_by_group
 
 
 def _data(features, models=40, families=7, seed=0):

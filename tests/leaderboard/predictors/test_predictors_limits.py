@@ -5,13 +5,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.predictors import Signal, fit_task, predict
+from dispersion_leaderboard.predictors._intervals import intervals
+from dispersion_leaderboard.predictors._rows import Rows
+from dispersion_leaderboard.predictors._target import to_accuracy, to_target
 from planted import observations
 from sklearn.linear_model import LinearRegression
-
-from leaderboard.predictors import Signal, fit_task, predict
-from leaderboard.predictors._intervals import intervals
-from leaderboard.predictors._rows import Rows
-from leaderboard.predictors._target import to_accuracy, to_target
 
 
 def _first(o, models, families=None):

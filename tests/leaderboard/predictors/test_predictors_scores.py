@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
+from dispersion_leaderboard.predictors import _scores
+from dispersion_leaderboard.predictors._scores import scores, weights
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, r2_score
-
-from leaderboard.predictors import _scores
-from leaderboard.predictors._scores import scores, weights
 
 
 def _data(seed=0, models=60, families=9, ties=False):

@@ -13,17 +13,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dispersion_leaderboard.cli import main
+from dispersion_leaderboard.queue import Queue, open_tree
+from dispersion_leaderboard.queue._request import BadRequest, Request
+from dispersion_leaderboard.queue._states import Entry, Shard, State
+from dispersion_leaderboard.queue._suites import read_suites
+from dispersion_leaderboard.queue._unit import Reason
 from hostile import model_hub
 from hub import Hub
 from models import save_tiny_llama
 from queue_made import NOW, request
-
-from leaderboard.cli import main
-from leaderboard.queue import Queue, open_tree
-from leaderboard.queue._request import BadRequest, Request
-from leaderboard.queue._states import Entry, Shard, State
-from leaderboard.queue._suites import read_suites
-from leaderboard.queue._unit import Reason
 
 
 @pytest.fixture(scope="module")

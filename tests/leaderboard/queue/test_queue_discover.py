@@ -7,10 +7,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.queue._discover import discover
 from hostile import harmless, model_hub
 from hub import Hub
-
-from leaderboard.queue._discover import discover
 
 Filter = Callable[[str], Path]
 

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, results
+from dispersion_leaderboard.queue import _download
+from dispersion_leaderboard.queue._admission import Refused, inspect, inspect_folder
+from dispersion_leaderboard.queue._download import fetch, forget
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._unit import Limits, Reason
 from hostile import auto_map, cases, code, harmless, model_hub, pickled
 from hub import WRITER, Fault, Hub
-
-from leaderboard.queue import _download
-from leaderboard.queue._admission import Refused, inspect, inspect_folder
-from leaderboard.queue._download import fetch, forget
-from leaderboard.queue._request import Request
-from leaderboard.queue._unit import Limits, Reason
 
 NAME = "org/model"
 SUITE = "demo@00000000"
@@ -153,7 +152,7 @@ def test_the_download_ends_with_the_process_that_watches_it(hub: Hub, tmp_path: 
     hub.chaos.append((1.0, Fault("resolve", action=lambda: over.wait(60))))
     asked = {"model": NAME, "sha": request(hub).revision, "files": ["config.json"], "cache": str(tmp_path)}
     child = subprocess.Popen(
-        [sys.executable, "-m", "leaderboard.queue._download", json.dumps(asked)], stdin=subprocess.PIPE
+        [sys.executable, "-m", "dispersion_leaderboard.queue._download", json.dumps(asked)], stdin=subprocess.PIPE
     )
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(3)

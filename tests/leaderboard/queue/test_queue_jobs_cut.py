@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from dispersion_leaderboard.hub import Refused
+from dispersion_leaderboard.queue._unit import Outcome, Reason
 from hub import Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
 from space_site import loopback
-
-from leaderboard.hub import Refused
-from leaderboard.queue._unit import Outcome, Reason
 
 
 @pytest.fixture

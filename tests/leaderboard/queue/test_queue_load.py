@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from dispersion_leaderboard.cli import main
+from dispersion_leaderboard.queue._states import State
 from queue_load import Load, run
-
-from leaderboard.cli import main
-from leaderboard.queue._states import State
 
 
 def test_every_request_ends_exactly_once_whatever_the_hub_and_whoever_is_killed(tmp_path: Path) -> None:

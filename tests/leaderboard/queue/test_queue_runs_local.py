@@ -13,16 +13,15 @@ from typing import Any
 
 import psutil
 import pytest
+from dispersion_leaderboard.queue import _child, _run
+from dispersion_leaderboard.queue._admission import inspect_folder
+from dispersion_leaderboard.queue._local import LocalExecutor
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._run import evaluate
+from dispersion_leaderboard.queue._unit import Engine, Limits, Outcome, Unit
+from dispersion_leaderboard.records import read_conventions, read_records
 from hostile import auto_map, code, model_hub, pickled
 from hub import WRITER, Hub, _handler
-
-from leaderboard.queue import _child, _run
-from leaderboard.queue._admission import inspect_folder
-from leaderboard.queue._local import LocalExecutor
-from leaderboard.queue._request import Request
-from leaderboard.queue._run import evaluate
-from leaderboard.queue._unit import Engine, Limits, Outcome, Unit
-from leaderboard.records import read_conventions, read_records
 
 NAME = "org/model"
 TASKS = ("dispersion_demo_wiki", "dispersion_demo_news")

@@ -13,15 +13,14 @@ from typing import Any
 
 import psutil
 import pytest
+from dispersion_leaderboard.queue import _child
+from dispersion_leaderboard.queue._admission import inspect_folder
+from dispersion_leaderboard.queue._child import Ended
+from dispersion_leaderboard.queue._request import Request
+from dispersion_leaderboard.queue._run import evaluate
+from dispersion_leaderboard.queue._unit import Engine, Limits, Outcome, Reason, Unit
+from dispersion_leaderboard.queue._why import why
 from hostile import HOSTILE_TEMPLATES
-
-from leaderboard.queue import _child
-from leaderboard.queue._admission import inspect_folder
-from leaderboard.queue._child import Ended
-from leaderboard.queue._request import Request
-from leaderboard.queue._run import evaluate
-from leaderboard.queue._unit import Engine, Limits, Outcome, Reason, Unit
-from leaderboard.queue._why import why
 
 CPU = Engine(device="cpu")
 # Each range is as long as the sandbox lets it be.

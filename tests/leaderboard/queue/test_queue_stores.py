@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.hub import Refused
+from dispersion_leaderboard.queue._open import open_tree
+from dispersion_leaderboard.queue._tree import Moved
 from hub import Hub
 from queue_made import Stores, opened
-
-from leaderboard.hub import Refused
-from leaderboard.queue._open import open_tree
-from leaderboard.queue._tree import Moved
 
 
 @pytest.fixture(params=["folder", "hub"])

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dispersion_leaderboard.cli import _parser
 from hub import WRITER, Hub
-
-from leaderboard.cli import _parser
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / ".github" / "workflows"

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-
-from leaderboard.records import Records, read_conventions, read_records
+from dispersion_leaderboard.records import Records, read_conventions, read_records
 
 FIXTURES = Path(__file__).parent / "fixtures"
 Run = dict[str, Any]

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispersion_leaderboard.records._read import LARGEST, BadFile, read_rows
 from runs import Run, new_run, read, write
-
-from leaderboard.records._read import LARGEST, BadFile, read_rows
 
 GOOD_ROWS = 7
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from dispersion_leaderboard.records import Records, write_parquet, write_table
 from runs import new_run, read, write
-
-from leaderboard.records import Records, write_parquet, write_table
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispersion_leaderboard.records import Conventions, read_conventions, read_records
 from runs import new_run, one, read, write
-
-from leaderboard.records import Conventions, read_conventions, read_records
 
 FAMILIES = {
     "EleutherAI/pythia-1.4b-deduped": "Pythia", "databricks/dolly-v2-3b": "Pythia",

@@ -12,12 +12,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from dispersion_leaderboard.records import write_parquet, write_table
+from dispersion_leaderboard.records._clean import LONGEST, clean
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import Run, new_run, read, write
-
-from leaderboard.records import write_parquet, write_table
-from leaderboard.records._clean import LONGEST, clean
 
 TAIL = "Zq8Lr2Xw5Tn1Vb7Kc4Md9Pf3Gh6Js0Ay"
 TOKENS = {

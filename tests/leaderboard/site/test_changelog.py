@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dispersion_leaderboard.site._changelog import changelog
 from made import Run, made, records_of, save
-
-from leaderboard.site._changelog import changelog
 
 Told = list[tuple[str, str, str]]
 

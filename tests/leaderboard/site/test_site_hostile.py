@@ -10,11 +10,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
 from made import FAMILIES, HOSTILE, HOSTILE_TASK, made, save
 from pages import column, ready
-
-from leaderboard.records import read_conventions
-from leaderboard.site import build
 
 SECRETS = ("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "/home/alice/", "/Users/alice/", "C:\\Users\\alice\\")
 

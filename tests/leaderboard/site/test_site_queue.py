@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
+from dispersion_leaderboard.queue._states import Entry, State
+from dispersion_leaderboard.queue._unit import Reason
+from dispersion_leaderboard.queue._view import QueueView
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
+from dispersion_leaderboard.site._queue_page import REASONS, STATES
 from made import HOSTILE, digests, made, save
 from pages import column, ready, rows, sort_by
-
-from leaderboard.queue._states import Entry, State
-from leaderboard.queue._unit import Reason
-from leaderboard.queue._view import QueueView
-from leaderboard.records import read_conventions
-from leaderboard.site import build
-from leaderboard.site._queue_page import REASONS, STATES
 
 SUITE = "dispersion@1a2b3c4d"
 LOG = "\n".join(f"line {i}" for i in range(30)) + "\nRuntimeError: </script><script>window.pwned=1</script>"

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dispersion_leaderboard.site._build as building
 import pytest
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
+from dispersion_leaderboard.site._changelog import FILE as CHANGELOG
 from made import TASKS, digests, made, save, task_named
-
-import leaderboard.site._build as building
-from leaderboard.records import read_conventions
-from leaderboard.site import build
-from leaderboard.site._changelog import FILE as CHANGELOG
 
 Change = Callable[[Path], object]
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dispersion_leaderboard.site._overview as overview
 import pytest
+from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.site import build
+from dispersion_leaderboard.site._fields import Field, text_of
 from made import made, save
 from pages import column, ready, rows, served, sort_by
-
-import leaderboard.site._overview as overview
-from leaderboard.records import read_conventions
-from leaderboard.site import build
-from leaderboard.site._fields import Field, text_of
 
 Data = dict[str, Any]
 

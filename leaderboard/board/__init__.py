@@ -1,8 +1,0 @@
-"""Records laid out for reading and fitting: one row a model in one configuration, one column a comparable quantity."""
-
-from leaderboard.board._board import Board, lay_out
-from leaderboard.board._columns import Column
-from leaderboard.board._observations import domain_observations, observations
-from leaderboard.board._ranks import Ranks, rank
-
-__all__ = ["Board", "Column", "Ranks", "domain_observations", "lay_out", "observations", "rank"]

@@ -1,0 +1,274 @@
+"""One results file of lm_eval to tidy rows, whoever wrote it: 0.4.5 to today, with or without our tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from dispersion_leaderboard.records._clean import clean
+from dispersion_leaderboard.records._command import command
+from dispersion_leaderboard.records._model import Model, read_model
+
+LARGEST = 64 * 2**20
+"""Bytes of a results file. Those of 57 subjects with every layer of a large model take 2 MB."""
+
+_DEEPEST_PROFILE = 1_000
+_MOST_METRICS = 50_000
+
+Row = dict[str, Any]
+
+
+class BadFile(Exception):
+    """Why a file is skipped, in a few words."""
+
+
+def read_rows(file: Path, name: str) -> list[Row]:
+    """The rows of a results file, one a metric.
+
+    Args:
+        file: where it lies.
+        name: what it is called in the table; fit to be shown.
+
+    Raises:
+        BadFile: where it is no results file of lm_eval that can be read.
+    """
+    try:
+        rows = list(islice(_rows(_load(file), name), _MOST_METRICS + 1))
+        if len(rows) > _MOST_METRICS:
+            raise BadFile(f"more than {_MOST_METRICS:,} metrics")
+        if not rows:
+            raise BadFile("no number in its results")
+        return rows
+    except BadFile:
+        raise
+    except Exception as error:
+        # The file may be anything, and the next one is waiting: whatever it broke is its own fault.
+        raise BadFile(f"not understood ({type(error).__name__})") from error
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        if not file.is_file():
+            raise BadFile("not a regular file")
+        if file.stat().st_size > LARGEST:
+            raise BadFile(f"larger than {LARGEST // 2**20} MiB")
+        run = json.loads(file.read_bytes())
+    except OSError as error:
+        raise BadFile(error.strerror or "cannot be read") from error
+    except RecursionError as error:
+        raise BadFile("nested too deeply") from error
+    except ValueError as error:
+        raise BadFile("broken or truncated JSON") from error
+    if (
+        not isinstance(run, dict)
+        or not isinstance(run.get("results"), dict)
+        or not isinstance(run.get("configs"), dict)
+    ):
+        raise BadFile("not written by lm_eval (no results and configs)")
+    return run
+
+
+def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
+    records = {task: _record(config) for task, config in run["configs"].items()}
+    model = read_model(run, next((r for r in records.values() if r), {}))
+    shared = _of_run(run, model) | {"source": name, "command": command(run, model, records)}
+    parents = _parents(run)
+    for task, values in run["results"].items():
+        if not isinstance(values, dict):
+            continue
+        of_task = shared | _of_task(run, task, records.get(task, {})) | {"parent": clean(parents.get(task))}
+        of_task["record"] = _hash(of_task, _IDENTITY)
+        better = _dict(_dict(run.get("higher_is_better")).get(task))
+        for key, value in values.items():
+            metric, comma, kept = key.partition(",")
+            if not comma or metric.endswith("_stderr") or not _is_number(value):
+                continue
+            row = of_task | {
+                "metric": clean(metric),
+                "filter": clean(kept),
+                "value": float(value),
+                "stderr": _number(values.get(f"{metric}_stderr,{kept}")),
+                "higher_is_better": better.get(metric) if isinstance(better.get(metric), bool) else None,
+                "how": f"lm_eval {shared['lm_eval']}".strip(),
+            }
+            if metric.startswith("dispersion") and (record := records.get(task)):
+                row["how"] = f"definition {row['definition_version']}"
+                if metric == "dispersion":
+                    row |= _profile(record) | {
+                        "how": f"{row['how']}: {clean(_dict(record['definition']).get('headline'))}"
+                    }
+            yield row
+
+
+_CONFIGURATION = (
+    "model",
+    "revision",
+    "gguf_file",
+    "peft",
+    "dtype",
+    "quantisation",
+    "engine",
+    "chat_template",
+    "system_prompt",
+)
+_IDENTITY = (*_CONFIGURATION, "task", "version", "n_shot", "definition_version", "corpus_hash")
+
+
+def _of_run(run: dict[str, Any], model: Model) -> Row:
+    row: Row = {
+        "model": model.name,
+        "on_hub": model.on_hub,
+        "revision": model.revision,
+        "gguf_file": model.gguf_file,
+        "peft": model.peft,
+        "dtype": model.dtype,
+        "quantisation": model.quantisation,
+        "engine": model.engine,
+        "parameters": model.parameters,
+        "model_type": model.model_type,
+        "tokenizer": model.tokenizer,
+        "chat_template": _digest(run.get("chat_template"), run.get("chat_template_sha")),
+        "system_prompt": _digest(run.get("system_instruction"), run.get("system_instruction_sha")),
+        "device": clean(_dict(run.get("config")).get("device")),
+        "lm_eval": clean(run.get("lm_eval_version")),
+        "transformers": clean(run.get("transformers_version")),
+        "date": _date(run.get("date")),
+    }
+    return row | {"entry": _hash(row, _CONFIGURATION)}
+
+
+def _record(config: object) -> dict[str, Any]:
+    """What our tasks wrote; in other tasks' metadata ``--metadata`` leaves its options under the same name."""
+    record = _dict(_dict(_dict(config).get("metadata")).get("dispersion"))
+    return record if isinstance(record.get("definition"), dict) else {}
+
+
+def _of_task(run: dict[str, Any], task: str, record: dict[str, Any]) -> Row:
+    config, corpus = _dict(run["configs"].get(task)), _dict(record.get("corpus"))
+    leaves = _leaves(run, task)
+    samples = [_dict(_dict(run.get("n-samples")).get(leaf)) for leaf in leaves]
+    n, n_original = _total(samples, "effective"), _total(samples, "original")
+    return {
+        "task": clean(task),
+        "base_task": clean(record.get("base_task")),
+        "group": task not in run["configs"],
+        "version": clean(_dict(run.get("versions")).get(task)),
+        "task_hash": clean(_dict(run.get("task_hashes")).get(task))[:64],
+        "n_shot": _shots(run, task, leaves),
+        "n": n,
+        "n_original": n_original,
+        # --samples leaves documents out, too, and says so nowhere else.
+        "limited": _dict(run.get("config")).get("limit") is not None or (n or 0) < (n_original or 0),
+        "choices": _choices(config),
+        "kind": clean(_dict(record.get("definition")).get("kind")),
+        "definition_version": _integer(_dict(record.get("definition")).get("version")),
+        "corpus": clean(corpus.get("name")),
+        "corpus_hash": clean(corpus.get("hash"))[:64],
+        "plugin": clean(record.get("plugin_version")),
+    }
+
+
+def _parents(run: dict[str, Any]) -> dict[str, str]:
+    """The first group that names a task."""
+    parents: dict[str, str] = {}
+    for group, below in _dict(run.get("group_subtasks")).items():
+        for task in below if isinstance(below, list) else []:
+            if isinstance(task, str):
+                parents.setdefault(task, group)
+    return parents
+
+
+def _leaves(run: dict[str, Any], task: str) -> list[str]:
+    """The tasks below a group, each once, however the groups name each other."""
+    groups = _dict(run.get("group_subtasks"))
+    seen, waiting, leaves = {task}, [task], []
+    while waiting:
+        below = groups.get(waiting[-1])
+        if isinstance(below, list) and below:
+            waiting.pop()
+            new = {t for t in below if isinstance(t, str)} - seen
+            seen |= new
+            waiting += new
+        else:
+            leaves.append(waiting.pop())
+    return leaves
+
+
+def _profile(record: dict[str, Any]) -> Row:
+    within = _dict(record.get("within"))
+    mean, stderr = within.get("mean"), within.get("stderr")
+    if not isinstance(mean, list) or not 0 < len(mean) <= _DEEPEST_PROFILE:
+        return {}
+    every = list(range(len(mean)))
+    if record.get("layers", every) != every:
+        return {}  # vLLM may show the last hidden state alone, which is no profile
+    errors = stderr if isinstance(stderr, list) and len(stderr) == len(mean) else [None] * len(mean)
+    return {"profile": [_number(v) for v in mean], "profile_stderr": [_number(v) for v in errors]}
+
+
+def _shots(run: dict[str, Any], task: str, leaves: list[str]) -> int | None:
+    """lm_eval to 0.4.8 says nothing of a group, so that of its tasks where they agree."""
+    told = _dict(run.get("n-shot"))
+    if task in told:
+        return _integer(told[task])
+    of_leaves = {_integer(told.get(leaf, _dict(run["configs"].get(leaf)).get("num_fewshot"))) for leaf in leaves}
+    return of_leaves.pop() if len(of_leaves) == 1 else None
+
+
+def _choices(config: dict[str, Any]) -> int | None:
+    choices = config.get("doc_to_choice")
+    return (
+        len(choices)
+        if config.get("output_type") == "multiple_choice" and isinstance(choices, list) and choices
+        else None
+    )
+
+
+def _total(samples: list[dict[str, Any]], key: str) -> int | None:
+    counts = [_integer(s.get(key)) for s in samples]
+    return _integer(sum(c for c in counts if c is not None)) if counts and None not in counts else None
+
+
+def _digest(text: object, sha: object) -> str:
+    """Twelve digits that name a text; lm_eval's own hash where it gave one."""
+    if not text and not sha:
+        return ""
+    return clean(sha)[:12] if sha else hashlib.sha256(str(text).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _hash(row: Row, keys: tuple[str, ...]) -> str:
+    return hashlib.sha256(json.dumps([row[k] for k in keys]).encode()).hexdigest()[:16]
+
+
+def _date(value: object) -> str:
+    """ISO 8601 in UTC; "" where the file does not say. lm_eval writes seconds since 1970."""
+    if not _is_number(value):
+        return ""
+    try:
+        return datetime.fromtimestamp(float(value), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")  # type: ignore[arg-type]
+    except (OverflowError, ValueError, OSError):
+        return ""
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
+    )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if _is_number(value) else None  # type: ignore[arg-type]
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

@@ -1,6 +1,0 @@
-"""One repository of the Hub, asked by its own client with a patience that the client lacks."""
-
-from leaderboard.hub._patience import REFUSALS, Patience, Refused, may_be_too_large
-from leaderboard.hub._repository import Repository
-
-__all__ = ["REFUSALS", "Patience", "Refused", "Repository", "may_be_too_large"]

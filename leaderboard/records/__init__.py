@@ -1,7 +1,0 @@
-"""Results files of lm_eval to one tidy table: one row a metric of a task of a model in one configuration."""
-
-from leaderboard.records._clean import clean
-from leaderboard.records._conventions import Conventions, read_conventions
-from leaderboard.records._table import Records, read_records, write_parquet, write_table
-
-__all__ = ["Conventions", "Records", "clean", "read_conventions", "read_records", "write_parquet", "write_table"]
