@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dispersion_leaderboard.queue._admission import Refused, Unreachable, inspect, inspect_folder
-from dispersion_leaderboard.queue._unit import Reason
+from dispersion_leaderboard.admission import Refused, Unreachable, inspect, inspect_folder
+from dispersion_leaderboard.requests import Reason
 from hostile import EMPTY, IDS, auto_map, cases, code, config, harmless, model_hub, pickled, sharded
 from hub import WRITER, Hub
 
@@ -191,7 +191,7 @@ def test_a_link_out_of_a_folder_is_not_followed(tmp_path: Path, name: str) -> No
 
 def test_what_transformers_knows_is_known_without_importing_it() -> None:
     ours = (
-        "import json, sys; from dispersion_leaderboard.queue import _admission, _architectures as a; "
+        "import json, sys; from dispersion_leaderboard.admission import _architectures as a; "
         "t = 'modeling_auto.py'; "
         "c, s = 'MODEL_FOR_CAUSAL_LM_MAPPING_NAMES', 'MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES'; "
         "print(json.dumps([sorted(a._known()), a._table(t, c), a._table(t, s), "

@@ -14,11 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from dispersion_leaderboard.cli import main
-from dispersion_leaderboard.queue import Queue, open_tree
-from dispersion_leaderboard.queue._request import BadRequest, Request
-from dispersion_leaderboard.queue._states import Entry, Shard, State
-from dispersion_leaderboard.queue._suites import read_suites
-from dispersion_leaderboard.queue._unit import Reason
+from dispersion_leaderboard.requests import BadRequest, Entry, Queue, Reason, Request, Shard, State, read_suites
+from dispersion_leaderboard.store import open_tree
 from hostile import model_hub
 from hub import Hub
 from models import save_tiny_llama

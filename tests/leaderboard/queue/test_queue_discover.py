@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from dispersion_leaderboard.queue._discover import discover
+from dispersion_leaderboard.admission import discover
 from hostile import harmless, model_hub
 from hub import Hub
 

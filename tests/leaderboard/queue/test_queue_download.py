@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli, results
-from dispersion_leaderboard.queue import _download
-from dispersion_leaderboard.queue._admission import Refused, inspect, inspect_folder
-from dispersion_leaderboard.queue._download import fetch, forget
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Limits, Reason
+from dispersion_leaderboard.admission import Refused, inspect, inspect_folder
+from dispersion_leaderboard.requests import Reason, Request
+from dispersion_leaderboard.running import Limits, _download
+from dispersion_leaderboard.running._download import fetch, forget
 from hostile import auto_map, cases, code, harmless, model_hub, pickled
 from hub import WRITER, Fault, Hub
 
@@ -152,7 +151,8 @@ def test_the_download_ends_with_the_process_that_watches_it(hub: Hub, tmp_path: 
     hub.chaos.append((1.0, Fault("resolve", action=lambda: over.wait(60))))
     asked = {"model": NAME, "sha": request(hub).revision, "files": ["config.json"], "cache": str(tmp_path)}
     child = subprocess.Popen(
-        [sys.executable, "-m", "dispersion_leaderboard.queue._download", json.dumps(asked)], stdin=subprocess.PIPE
+        [sys.executable, "-m", "dispersion_leaderboard.running.download_entry", json.dumps(asked)],
+        stdin=subprocess.PIPE,
     )
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(3)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from dispersion_leaderboard.hub import Refused
-from dispersion_leaderboard.queue._job_end import heard, told
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
+from dispersion_leaderboard.requests import Reason, Request
+from dispersion_leaderboard.running import Outcome, Unit
+from dispersion_leaderboard.running._job_end import heard, told
 from hub import WRITER, Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
 from space_site import loopback
@@ -28,7 +28,7 @@ def test_a_unit_becomes_one_job_with_the_hardware_the_image_and_the_time_that_we
     assert (job.flavor, job.image, job.timeout, job.namespace) == ("a10g-small", "python:3.12", 7200, "org")
     assert json.loads(job.environment["DISPERSION_UNIT"])["request"]["model"] == "org/model-0"
     assert job.labels["request"] == unit().request.key[:16]
-    assert job.command == ["python", "-m", "dispersion_leaderboard.queue._job_entry"]
+    assert job.command == ["python", "-m", "dispersion_leaderboard.running.job_entry"]
 
 
 def test_pip_installs_what_is_asked_for_before_the_unit_runs(hub: Hub) -> None:
@@ -169,7 +169,7 @@ def test_a_model_in_a_folder_is_not_sent_away(hub: Hub) -> None:
 def test_results_in_a_folder_and_a_missing_token_are_refused_in_one_line(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dispersion_leaderboard.queue import _jobs
+    from dispersion_leaderboard.running import _jobs
 
     with pytest.raises(SystemExit, match="in hf://datasets/ORG/NAME only"):
         executor(str(tmp_path))

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from dispersion_leaderboard.hub import Refused
-from dispersion_leaderboard.queue._unit import Outcome, Reason
+from dispersion_leaderboard.requests import Reason
+from dispersion_leaderboard.running import Outcome
 from hub import Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
 from space_site import loopback

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dispersion_leaderboard.queue._open import open_tree
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._results import Results
-from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
+from dispersion_leaderboard.requests import Reason, Request
+from dispersion_leaderboard.running import Outcome, Unit
+from dispersion_leaderboard.store import Results, open_tree
 from hub import WRITER, Hub, in_a_subprocess
 from queue_jobs_made import STORE, executor, job_of, until
 from space_site import loopback

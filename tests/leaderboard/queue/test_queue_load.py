@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from dispersion_leaderboard.cli import main
-from dispersion_leaderboard.queue._states import State
+from dispersion_leaderboard.requests import State
 from queue_load import Load, run
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue._ray import RayExecutor
-from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
+from dispersion_leaderboard.requests import Reason
+from dispersion_leaderboard.running import Outcome, RayExecutor, Unit
 from queue_jobs_made import until
 from queue_ray_made import busy, cluster, lm_evals, task_of, unit
 
@@ -187,7 +187,7 @@ def test_a_cluster_of_its_own_works_in_the_scratch_of_this_machine(tmp_path: Pat
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
-    code = "from pathlib import Path; from dispersion_leaderboard.queue._ray import RayExecutor as R; "
+    code = "from pathlib import Path; from dispersion_leaderboard.running._ray import RayExecutor as R; "
     code += "R(Path('x'), address='127.0.0.1:9', slots=1, gpus=0, memory=0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

@@ -16,12 +16,11 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue import _child
-from dispersion_leaderboard.queue._child import Ended
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._run import command, environment
-from dispersion_leaderboard.queue._scrub import lines
-from dispersion_leaderboard.queue._unit import Engine, Limits, Unit
+from dispersion_leaderboard.requests import Request
+from dispersion_leaderboard.running import Engine, Limits, Unit, _child
+from dispersion_leaderboard.running._child import Ended
+from dispersion_leaderboard.running._run import command, environment
+from dispersion_leaderboard.running._scrub import lines
 
 # A child of its own that does not listen to SIGTERM, and one that has left the group; both hold the output open.
 TREE = """
@@ -143,8 +142,7 @@ def test_nothing_is_left_of_a_run_whose_worker_is_killed(tmp_path: Path) -> None
     worker = f"""
 import os, sys, threading
 from pathlib import Path
-from dispersion_leaderboard.queue import _child
-from dispersion_leaderboard.queue._unit import Limits
+from dispersion_leaderboard.running import Limits, _child
 here = Path({str(tmp_path)!r})
 _child.run([sys.executable, "-c", {TREE + SLEEP!r}], cwd=here, environment=os.environ, limits=Limits(), folder=here,
            stop=threading.Event())

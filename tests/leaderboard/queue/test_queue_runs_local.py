@@ -13,13 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue import _child, _run
-from dispersion_leaderboard.queue._admission import inspect_folder
-from dispersion_leaderboard.queue._local import LocalExecutor
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._run import evaluate
-from dispersion_leaderboard.queue._unit import Engine, Limits, Outcome, Unit
+from dispersion_leaderboard.admission import inspect_folder
 from dispersion_leaderboard.records import read_conventions, read_records
+from dispersion_leaderboard.requests import Request
+from dispersion_leaderboard.running import Engine, Limits, LocalExecutor, Outcome, Unit, _child, _run
+from dispersion_leaderboard.running._run import evaluate
 from hostile import auto_map, code, model_hub, pickled
 from hub import WRITER, Hub, _handler
 

@@ -13,13 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue import _child
-from dispersion_leaderboard.queue._admission import inspect_folder
-from dispersion_leaderboard.queue._child import Ended
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._run import evaluate
-from dispersion_leaderboard.queue._unit import Engine, Limits, Outcome, Reason, Unit
-from dispersion_leaderboard.queue._why import why
+from dispersion_leaderboard.admission import inspect_folder
+from dispersion_leaderboard.requests import Reason, Request
+from dispersion_leaderboard.running import Engine, Limits, Outcome, Unit, _child
+from dispersion_leaderboard.running._child import Ended
+from dispersion_leaderboard.running._run import evaluate
+from dispersion_leaderboard.running._why import why
 from hostile import HOSTILE_TEMPLATES
 
 CPU = Engine(device="cpu")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 from dispersion_leaderboard.hub import Refused
-from dispersion_leaderboard.queue._open import open_tree
-from dispersion_leaderboard.queue._tree import Moved
+from dispersion_leaderboard.store import Moved, open_tree
 from hub import Hub
 from queue_made import Stores, opened
 

@@ -9,15 +9,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from dispersion_leaderboard.queue._open import open_tree
-from dispersion_leaderboard.queue._queue import Change, Queue
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._results import Results
-from dispersion_leaderboard.queue._states import ATTEMPTS, Entry, State
-from dispersion_leaderboard.queue._submit import cancel, requeue
-from dispersion_leaderboard.queue._tree import Tree
-from dispersion_leaderboard.queue._unit import Reason, Unit
-from dispersion_leaderboard.queue._worker import Policy, Worker
+from dispersion_leaderboard.requests import ATTEMPTS, Change, Entry, Queue, Reason, Request, State, cancel, requeue
+from dispersion_leaderboard.running import Policy, Unit, Worker
+from dispersion_leaderboard.store import Results, Tree, open_tree
 from hub import Hub
 from queue_made import SUITE, Hanging, Instant, Stores, failing, fill, opened, request, results_of, worker
 from space_site import loopback
@@ -25,8 +19,8 @@ from space_site import loopback
 
 @pytest.fixture(params=["folder", "hub"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._LEAST", 0.0)
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._TICK", 0.01)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._LEAST", 0.0)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._TICK", 0.01)
     with opened(request.param, tmp_path, monkeypatch) as found:
         yield found
 
@@ -170,7 +164,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_finished(stor
 
 
 def test_a_request_that_is_cancelled_while_it_runs_is_stopped(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._IDLE", 0.1)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._IDLE", 0.1)
     (key,) = fill(Queue(stores("queue")), 1)
     executor = Hanging()
     one = worker(stores, executor)
@@ -186,7 +180,7 @@ def test_a_request_that_is_cancelled_while_it_runs_is_stopped(stores: Stores, mo
 
 
 def test_a_claim_is_renewed_while_it_is_worked_on(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._IDLE", 0.1)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._IDLE", 0.1)
     (key,) = fill(Queue(stores("queue")), 1)
     clock = [datetime.now(timezone.utc)]
     queue, results = Queue(stores("queue")), Results(stores("results"))
@@ -223,8 +217,8 @@ def test_a_request_that_is_none_is_rejected_and_the_others_go_on(stores: Stores,
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._LEAST", 0.0)
-    monkeypatch.setattr("dispersion_leaderboard.queue._worker._TICK", 0.01)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._LEAST", 0.0)
+    monkeypatch.setattr("dispersion_leaderboard.running._worker._TICK", 0.01)
     with loopback(monkeypatch) as found:
         yield found
 
