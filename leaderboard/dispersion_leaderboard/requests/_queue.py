@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from dispersion_leaderboard.requests._request import BadRequest, Request
 from dispersion_leaderboard.requests._states import Entry, Shard
-from dispersion_leaderboard.store import Backoff, Moved, Tree
+from dispersion_leaderboard.store import Tree
 
 Entries = Mapping[str, Entry]
 """By key of the request."""
@@ -59,20 +59,16 @@ class Queue:
         Returns:
             All entries as they are now, the change included.
         """
-        backoff = Backoff(self.tree.name)
-        while True:
-            head = self.tree.head()
+
+        def attempt(head: str) -> Entries:
             entries = self._read(head)
             wanted = decide(entries)
             files = self._files(wanted)
-            if not files:
-                return entries
-            try:
+            if files:
                 self.tree.commit(files, head, wanted.title)
-            except Moved:
-                backoff.wait()
-            else:
-                return {**entries, **wanted.entries}
+            return {**entries, **wanted.entries}
+
+        return self.tree.on_newest(attempt)
 
     def requests(self, keys: Iterable[str]) -> dict[str, Request | BadRequest]:
         """What was asked for, by key; or why its file, which may be anyone's, does not say."""

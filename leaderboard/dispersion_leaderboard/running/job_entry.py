@@ -8,9 +8,10 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from dispersion_leaderboard.hub import Refused
 from dispersion_leaderboard.records import clean
@@ -21,7 +22,7 @@ from dispersion_leaderboard.running._run import evaluate
 from dispersion_leaderboard.running._unit import Outcome, Unit
 from dispersion_leaderboard.store import Results, open_tree
 
-_WAITS = 3
+_ATTEMPTS = 4
 
 
 def main() -> int:
@@ -45,19 +46,25 @@ def main() -> int:
 
 def _saved(unit: Unit, outcome: Outcome, place: str) -> Outcome:
     """Puts the results into the store; a store that asks to wait is waited for, rather than running it all again."""
-    for attempt in range(_WAITS + 1):
-        try:
-            Results(open_tree(place)).save({(unit.request.key, unit.group): outcome.files})
-            return outcome
-        except SystemExit as error:
-            why = str(error)
-            break
-        except Refused as error:
-            why = str(error)
-            if error.after is None or attempt == _WAITS:
-                break
-            time.sleep(error.after)
-    return replace(outcome, files={}, reason=Reason.INFRASTRUCTURE, detail=clean(f"results were not stored: {why}"))
+    saving = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Refused) and error.after is not None),
+        wait=_asked_for,
+        stop=stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    try:
+        saving(lambda: Results(open_tree(place)).save({(unit.request.key, unit.group): outcome.files}))
+    except (Refused, SystemExit) as error:
+        detail = clean(f"results were not stored: {error}")
+        return replace(outcome, files={}, reason=Reason.INFRASTRUCTURE, detail=detail)
+    return outcome
+
+
+def _asked_for(state: RetryCallState) -> float:
+    """Seconds, by the store."""
+    refused = state.outcome.exception() if state.outcome else None
+    assert isinstance(refused, Refused)
+    return refused.after or 0.0
 
 
 if __name__ == "__main__":

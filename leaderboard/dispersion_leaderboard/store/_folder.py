@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from hashlib import sha1
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
-from dispersion_leaderboard.store._tree import Changes, Moved
+from dispersion_leaderboard.store._races import races
+from dispersion_leaderboard.store._tree import Changes, Moved, T
 
 _VERSION = ".version"
 
@@ -78,6 +79,10 @@ class FolderTree:
             head = str(int(parent) + 2)
             self._write(_VERSION, head.encode())
         return head
+
+    def on_newest(self, attempt: Callable[[str], T]) -> T:
+        """See ``Tree``."""
+        return races(self.name)(lambda: attempt(self.head()))
 
     def _place(self, path: str) -> Path:
         parts = PurePosixPath(path).parts

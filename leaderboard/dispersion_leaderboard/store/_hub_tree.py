@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -16,7 +16,8 @@ from huggingface_hub.errors import (
 )
 
 from dispersion_leaderboard.hub import REFUSALS, Patience, Repository
-from dispersion_leaderboard.store._tree import Changes, Moved
+from dispersion_leaderboard.store._races import races
+from dispersion_leaderboard.store._tree import Changes, Moved, T
 
 _AT_ONCE = 200
 """Paths asked about in one request."""
@@ -24,6 +25,14 @@ _RACES = frozenset({409, 412})
 _NONCE = ".nonce"
 """In every commit, and never the same: the client drops files that are there already, and of a commit that is left
 empty it says that it was made, whatever its parent."""
+
+
+class _Unsure(Moved):
+    """What the Hub answered, which is the cause, does not tell whether the commit stands."""
+
+
+class _Cut(RuntimeError):
+    """A connection that failed while a file was looked for, in the words of the client's own error."""
 
 
 class HubTree:
@@ -69,19 +78,20 @@ class HubTree:
         asked = sorted(paths)
         found: set[str] = set()
         for start in range(0, len(asked), _AT_ONCE):
-            some = asked[start : start + _AT_ONCE]
-            while True:
-                try:
-                    entries = self._repository.api.get_paths_info(self.name, some, revision=at, repo_type="dataset")
-                    break
-                except REFUSALS as error:
-                    self._patience.wait(error, passes=isinstance(error, RevisionNotFoundError))
-            found |= {entry.path for entry in entries}
+            found |= self._present(asked[start : start + _AT_ONCE], at)
         return found
+
+    def _present(self, some: list[str], at: str) -> set[str]:
+        api = self._repository.api
+        entries = self._patience(
+            lambda: api.get_paths_info(self.name, some, revision=at, repo_type="dataset"), RevisionNotFoundError
+        )
+        return {entry.path for entry in entries}
 
     def read(self, path: str, at: str) -> bytes | None:
         """See ``Tree``."""
-        while True:
+
+        def ask() -> bytes | None:
             # Not by way of the client's cache, which would keep every version of every file.
             with tempfile.TemporaryDirectory() as folder:
                 try:
@@ -90,25 +100,27 @@ class HubTree:
                     )
                     return Path(file).read_bytes()
                 except LocalEntryNotFoundError as error:
-                    self._patience.wait(RuntimeError(str(error.__cause__ or error)), passes=True)
+                    raise _Cut(str(error.__cause__ or error)) from None
                 except EntryNotFoundError:
                     return None
-                except REFUSALS as error:
-                    self._patience.wait(error, passes=isinstance(error, RevisionNotFoundError))
+
+        return self._patience(ask, (RevisionNotFoundError, _Cut))
 
     def download(self, paths: Collection[str], at: str) -> dict[str, bytes]:
         """See ``Tree``; several at a time, by way of the client's cache."""
-        while True:
+
+        def ask() -> str:
             try:
-                root = self._repository.api.snapshot_download(
-                    self.name, repo_type="dataset", revision=at, allow_patterns=list(paths)
+                return str(
+                    self._repository.api.snapshot_download(
+                        self.name, repo_type="dataset", revision=at, allow_patterns=list(paths)
+                    )
                 )
-                break
             except LocalEntryNotFoundError as error:
-                self._patience.wait(RuntimeError(str(error.__cause__ or error)), passes=True)
-            except REFUSALS as error:
-                self._patience.wait(error, passes=isinstance(error, RevisionNotFoundError))
-        places = {path: Path(root) / path for path in paths}
+                raise _Cut(str(error.__cause__ or error)) from None
+
+        root = Path(self._patience(ask, (RevisionNotFoundError, _Cut)))
+        places = {path: root / path for path in paths}
         return {path: place.read_bytes() for path, place in places.items() if place.is_file()}
 
     def commit(self, changes: Changes, parent: str, message: str) -> str:
@@ -120,13 +132,19 @@ class HubTree:
         try:
             made = self._repository.commit(operations, parent, message)
         except REFUSALS as error:
-            if not (isinstance(error, HfHubHTTPError) and error.response.status_code in _RACES):
-                # A 5xx or a cut connection does not tell whether the commit stands: whoever reads again will see.
-                self._patience.wait(error)
-            raise Moved from error
-        self._patience.progressed()
+            if isinstance(error, HfHubHTTPError) and error.response.status_code in _RACES:
+                raise Moved from error
+            # A 5xx or a cut connection does not tell whether the commit stands: whoever reads again will see.
+            self._patience.demand_passing(error)
+            raise _Unsure from error
         self._go_on_to(made)
         return made
+
+    def on_newest(self, attempt: Callable[[str], T]) -> T:
+        """See ``Tree``."""
+        race = races(self.name)
+        retrying = self._patience.retrying(lambda error: isinstance(error, _Unsure))
+        return retrying(lambda: race(lambda: attempt(self.head())))
 
     def _go_on_to(self, head: str) -> None:
         if self._head and head != self._head:

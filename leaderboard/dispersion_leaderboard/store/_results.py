@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 
-from dispersion_leaderboard.store._backoff import Backoff
-from dispersion_leaderboard.store._tree import Moved, Tree
+from dispersion_leaderboard.store._tree import Tree
 
 Part = tuple[str, str]
 """A request's key, and the name of a group of its tasks."""
@@ -31,27 +31,19 @@ class Results:
             Refused: where the store cannot be written to; what is not stored then can be saved again.
         """
         for some in _batches(found):
-            self._commit(some)
+            self.tree.on_newest(partial(self._commit, some))
 
-    def _commit(self, found: dict[Part, Files]) -> None:
-        backoff = Backoff(self.tree.name)
-        while True:
-            head = self.tree.head()
-            there = self._saved(found, head)
-            changes = {
-                f"{_folder(part)}/{path}": content
-                for part, files in found.items()
-                if part not in there
-                for path, content in files.items()
-            }
-            if not changes:
-                return
+    def _commit(self, found: dict[Part, Files], head: str) -> None:
+        there = self._saved(found, head)
+        changes = {
+            f"{_folder(part)}/{path}": content
+            for part, files in found.items()
+            if part not in there
+            for path, content in files.items()
+        }
+        if changes:
             count = len(found) - len(there)
-            try:
-                self.tree.commit(changes, head, f"Results of {count} run{'s' if count > 1 else ''}")
-                return
-            except Moved:
-                backoff.wait()
+            self.tree.commit(changes, head, f"Results of {count} run{'s' if count > 1 else ''}")
 
     def _saved(self, wanted: Collection[Part], at: str) -> set[Part]:
         folders = {_folder(part): part for part in wanted}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 Changes = Mapping[str, bytes | None]
 """New contents by path, in the order in which they are written; None deletes."""
@@ -48,5 +50,17 @@ class Tree(Protocol):
 
         Raises:
             Moved: where the parent is not the head, or another commit is being made, or the answer got lost.
+        """
+        ...
+
+    def on_newest(self, attempt: Callable[[str], T]) -> T:
+        """What an attempt to commit gives, which is made again for as long as it ends as ``Moved``.
+
+        Args:
+            attempt: given the head, reads, decides and commits; what it has committed before may stand although it
+                ended so.
+
+        Raises:
+            Refused: after so many attempts that something else must be wrong.
         """
         ...
