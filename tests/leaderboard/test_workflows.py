@@ -18,7 +18,7 @@ import yaml
 from dispersion_leaderboard.cli import _parser
 from hub import WRITER, Hub
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".github" / "workflows"
 NAMES = ("nightly", "on-demand")
 EXAMPLE = Path("tests/leaderboard/example/results")
