@@ -82,7 +82,7 @@ def demand_one_way(package: Path) -> None:
 
 
 def test_rooms_speak_to_each_other_through_their_faces() -> None:
-    assert {"store", "requests", "admission", "running", "site", "cli"} <= rooms(PACKAGE).keys()
+    assert {"store", "requests", "admission", "running", "site", "yaml_file"} <= rooms(PACKAGE).keys()
     assert [str(one) for one in past_the_face(PACKAGE)] == []
 
 

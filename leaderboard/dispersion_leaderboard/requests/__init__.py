@@ -3,7 +3,7 @@
 from dispersion_leaderboard.requests._queue import Change, Entries, Queue, shard_of
 from dispersion_leaderboard.requests._read import read_queue
 from dispersion_leaderboard.requests._reason import Reason
-from dispersion_leaderboard.requests._request import PRECISIONS, BadRequest, Request
+from dispersion_leaderboard.requests._request import BadRequest, Request
 from dispersion_leaderboard.requests._states import ATTEMPTS, Entry, Shard, State, later, stamp
 from dispersion_leaderboard.requests._suites import Suite, group_name, read_suites
 from dispersion_leaderboard.requests._turn import cancel, find, requeue, told
@@ -11,7 +11,6 @@ from dispersion_leaderboard.requests._view import QueueView
 
 __all__ = [
     "ATTEMPTS",
-    "PRECISIONS",
     "BadRequest",
     "Change",
     "Entries",
