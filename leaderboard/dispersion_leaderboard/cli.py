@@ -114,7 +114,7 @@ def _build(arguments: argparse.Namespace) -> None:
 
     queue = None
     if arguments.queue:
-        from dispersion_leaderboard.queue import read_queue
+        from dispersion_leaderboard.requests import read_queue
 
         queue = read_queue(arguments.queue)
     built = build(arguments.results, arguments.out, read_conventions(arguments.overrides), queue)

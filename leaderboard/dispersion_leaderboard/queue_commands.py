@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dispersion_leaderboard.queue._suites import Suite
-    from dispersion_leaderboard.queue._unit import Executor
+    from dispersion_leaderboard.requests import Suite
+    from dispersion_leaderboard.running import Executor
 
 GB = 10**9
 _IMAGE = "python:3.11"
@@ -105,7 +105,7 @@ def _amount(text: str) -> float:
 @contextmanager
 def _one_line() -> Iterator[None]:
     from dispersion_leaderboard.hub import Refused
-    from dispersion_leaderboard.queue._request import BadRequest
+    from dispersion_leaderboard.requests import BadRequest
 
     try:
         yield
@@ -116,11 +116,9 @@ def _one_line() -> Iterator[None]:
 def _submit(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from dispersion_leaderboard.queue._admission import Unreachable
-    from dispersion_leaderboard.queue._discover import discover
-    from dispersion_leaderboard.queue._open import PREFIX, open_tree
-    from dispersion_leaderboard.queue._queue import Queue
-    from dispersion_leaderboard.queue._submit import Asked, check, submit
+    from dispersion_leaderboard.admission import Asked, Unreachable, check, discover, submit
+    from dispersion_leaderboard.requests import Queue
+    from dispersion_leaderboard.store import PREFIX, open_tree
 
     folders = not arguments.queue.startswith(PREFIX)
     asked = Asked(
@@ -150,7 +148,7 @@ def _submit(arguments: argparse.Namespace) -> None:
 
 
 def _suite(arguments: argparse.Namespace) -> Suite:
-    from dispersion_leaderboard.queue._suites import read_suites
+    from dispersion_leaderboard.requests import read_suites
 
     suites = read_suites(arguments.suites)
     if arguments.suite not in suites:
@@ -159,10 +157,8 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from dispersion_leaderboard.queue._open import open_tree
-    from dispersion_leaderboard.queue._queue import Queue
-    from dispersion_leaderboard.queue._submit import find, told
-    from dispersion_leaderboard.queue._view import QueueView
+    from dispersion_leaderboard.requests import Queue, QueueView, find, told
+    from dispersion_leaderboard.store import open_tree
 
     queue = Queue(open_tree(arguments.queue, write=False))
     with _one_line():
@@ -183,20 +179,20 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def _requeue(arguments: argparse.Namespace) -> None:
-    from dispersion_leaderboard.queue._submit import requeue
+    from dispersion_leaderboard.requests import requeue
 
     _turn(arguments, requeue)
 
 
 def _cancel(arguments: argparse.Namespace) -> None:
-    from dispersion_leaderboard.queue._submit import cancel
+    from dispersion_leaderboard.requests import cancel
 
     _turn(arguments, cancel)
 
 
 def _turn(arguments: argparse.Namespace, turn: Callable[..., list[str]]) -> None:
-    from dispersion_leaderboard.queue._open import open_tree
-    from dispersion_leaderboard.queue._queue import Queue
+    from dispersion_leaderboard.requests import Queue
+    from dispersion_leaderboard.store import open_tree
 
     queue = Queue(open_tree(arguments.queue, write=False))
     with _one_line():
@@ -206,13 +202,9 @@ def _turn(arguments: argparse.Namespace, turn: Callable[..., list[str]]) -> None
 def _work(arguments: argparse.Namespace) -> None:
     from filelock import FileLock, Timeout
 
-    from dispersion_leaderboard.queue._open import open_tree
-    from dispersion_leaderboard.queue._queue import Queue
-    from dispersion_leaderboard.queue._results import Results
-    from dispersion_leaderboard.queue._run import check_model_args
-    from dispersion_leaderboard.queue._suites import read_suites
-    from dispersion_leaderboard.queue._unit import Engine, Limits
-    from dispersion_leaderboard.queue._worker import Policy, Worker
+    from dispersion_leaderboard.requests import Queue, read_suites
+    from dispersion_leaderboard.running import Engine, Limits, Policy, Worker, check_model_args
+    from dispersion_leaderboard.store import Results, open_tree
 
     if arguments.store == arguments.queue:
         raise SystemExit("leaderboard: --store and --queue are two places")
@@ -255,14 +247,14 @@ def _work(arguments: argparse.Namespace) -> None:
 
 def _executor(arguments: argparse.Namespace, scratch: Path) -> Executor:
     if arguments.executor == "ray":
-        from dispersion_leaderboard.queue._ray import RayExecutor
+        from dispersion_leaderboard.running import RayExecutor
 
         memory = int(arguments.memory_limit * GB)
         return RayExecutor(
             scratch, address=arguments.ray_address, slots=arguments.slots, gpus=arguments.gpus, memory=memory
         )
     if arguments.executor == "hf-jobs":
-        from dispersion_leaderboard.queue._jobs import PACKAGE, JobsExecutor
+        from dispersion_leaderboard.running import PACKAGE, JobsExecutor
 
         if not arguments.flavor:
             raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
@@ -276,6 +268,6 @@ def _executor(arguments: argparse.Namespace, scratch: Path) -> Executor:
             token=None,
             install=PACKAGE if arguments.install is None else arguments.install,
         )
-    from dispersion_leaderboard.queue._local import LocalExecutor
+    from dispersion_leaderboard.running import LocalExecutor
 
     return LocalExecutor(scratch, arguments.slots)

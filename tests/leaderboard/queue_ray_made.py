@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue._admission import inspect_folder
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Unit
+from dispersion_leaderboard.admission import inspect_folder
+from dispersion_leaderboard.requests import Request
+from dispersion_leaderboard.running import Unit
 
 
 @contextmanager
