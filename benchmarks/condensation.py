@@ -16,7 +16,8 @@ from pathlib import Path
 
 from benchmarks import _workload
 from benchmarks._measure import MIB, Figure, Worker, alternate, fresh, median, written
-from benchmarks.recording import Setup, command
+from benchmarks._setup import Setup, command
+from benchmarks.recording import recording, stock
 
 PACKAGE = "embedding-condensation==2.0"
 _SAME = ("recording", "again")
@@ -66,8 +67,8 @@ def run(setup: Setup) -> Iterator[Figure | str]:
     theirs = [str(python), "-m", "benchmarks._theirs", model, str(count)]
     offline = {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "MPLCONFIGDIR": str(_workload.CACHE / "matplotlib")}
     env = {**os.environ, **offline}
-    ours = command("recording", count)
-    with Worker(ours) as mine, Worker(command("stock", count)) as plain, Worker(theirs, env) as other:
+    ours = command(recording, count)
+    with Worker(ours) as mine, Worker(command(stock, count)) as plain, Worker(theirs, env) as other:
         samplers = {**dict.fromkeys(_SAME, mine.sample), "stock": plain.sample, "package": other.sample}
         times = alternate(samplers, setup.pairs, "(d) time")
     yield setup.figure("d", f"{name} / recording", times, ("package", *_SAME), "seconds")

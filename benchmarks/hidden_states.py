@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks import _workload
 from benchmarks._measure import Figure
 from benchmarks._sample import Job, Prepare
-from benchmarks.recording import Setup, recording
+from benchmarks._setup import Setup
+from benchmarks.recording import recording
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
@@ -54,12 +55,13 @@ def run(setup: Setup) -> Iterator[Figure | str]:
     """The figures, and what else there is to say."""
     theirs = "output_hidden_states"
     names, what = ("recording", theirs, "again"), "recording / `output_hidden_states=True`"
-    times = setup.time("(b)", recording=recording, again=output_hidden_states, **{theirs: output_hidden_states})
+    variants = {"recording": recording, "again": output_hidden_states, theirs: output_hidden_states}
+    times = setup.time("(b)", **variants)
     ours, other = (np.array(times[name][0].found["within"]) for name in ("recording", theirs))
     off = float(np.abs(ours - other).max())
     if not off < 1e-5:
         raise SystemExit(f"(b) the two ways differ in D by {off:.1e}: the comparison is void")
     yield f"(b) D of all {len(ours)} states agrees between the two ways to {off:.0e}"
     yield setup.figure("b", what, times, names, "seconds")
-    peaks = setup.memory("(b)", recording="recording", again=theirs, **{theirs: theirs})
+    peaks = setup.memory("(b)", **variants)
     yield setup.figure("b", what, peaks, names, "peak")

@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks._measure import Figure, written
 from benchmarks._sample import Job, Prepare
-from benchmarks.recording import Setup, recording
+from benchmarks._setup import Setup
+from benchmarks.recording import recording
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
@@ -104,7 +105,7 @@ def run(setup: Setup) -> Iterator[Figure | str]:
         f"(c) D of the last state: the paper's procedure {d['released']:.4f} (no prefix, first position counts), "
         f"recording {d['recording']:.4f}"
     )
-    peaks = setup.memory("(c)", recording="recording", again="recording", released="released")
+    peaks = setup.memory("(c)", recording=recording, again=recording, released=released)
     names, what = ("released", "recording", "again"), "paper's procedure, as released / recording"
     yield setup.figure("c", what, peaks, names, "peak")
     yield (

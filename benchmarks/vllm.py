@@ -1,4 +1,4 @@
-"""(e), also ``python -m benchmarks.vllm``: recording on ``--model vllm`` against the same engine without.
+"""(e) Recording on ``--model vllm`` against the same engine without.
 
 Two engines in processes of their own, compiled as vLLM does by default: one as it comes, which shows the last hidden
 state, and one that shows all layers. Both stay loaded; one works at a time.
@@ -6,25 +6,17 @@ state, and one that shows all layers. Both stay loaded; one works at a time.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from benchmarks import _workload
 from benchmarks._measure import Figure, Rounds, Sampler, Worker, alternate, median, ratio
-from benchmarks._sample import Job, Prepare, serve
+from benchmarks._setup import Setup
 
-if TYPE_CHECKING:
-    from lm_eval.models.vllm_causallms import VLLM
-
-    from benchmarks.recording import Setup
-
-ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
 # By name: whether the engine shows all layers, and whether they are recorded.
 VARIANTS = {"none": (False, False), "again": (False, False), "last": (False, True), "shown": (True, False),
             "all": (True, True)}  # fmt: skip
@@ -65,7 +57,7 @@ def _ask(worker: Worker, records: bool) -> Sampler:
 
 
 def _command(shows: bool, windows: int) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.vllm", "--serve", "all" if shows else "last", str(windows)]
+    return [sys.executable, "-m", "benchmarks._vllm_engine", "all" if shows else "last", str(windows)]
 
 
 def _difference(rounds: Rounds) -> str:
@@ -80,43 +72,3 @@ def _difference(rounds: Rounds) -> str:
         f"(e) log-likelihoods of a window differ by at most {apart('last'):.1e} nats with the last state recorded, "
         f"{apart('all'):.1e} with all, and {apart('again'):.1e} between two runs without"
     )
-
-
-def _engine(shows: bool) -> VLLM:
-    from lm_eval.models.vllm_causallms import VLLM
-
-    more = {"worker_extension_cls": ALL} if shows else {}
-    limit = _workload.WINDOW + 2  # a window, its last token, and one that is generated beside it
-    return VLLM(
-        pretrained=str(_workload.model_folder()), dtype="float32", max_model_len=limit, batch_size="auto", **more
-    )
-
-
-def _variant(lm: VLLM, texts: list[str], record: bool) -> Prepare:
-    def prepare() -> Job:
-        task: Any = _workload.rolling(texts, record)
-        run = lm.dispersion_loglikelihood_rolling if record else lm.loglikelihood_rolling
-        answers: list[float] = []
-        return Job(lambda: answers.extend(run(task.instances)), lambda: {"loglikelihoods": answers})
-
-    return prepare
-
-
-def _serve(shows: bool, windows: int) -> None:
-    """The other side of a ``Worker``."""
-    # The engine's processes write to standard output, where the answers are to go.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-    texts, lm = _workload.windows(windows), _engine(shows)
-    sys.stdout = answers
-    serve(_variant(lm, texts, record=False), record=_variant(lm, texts, record=True))
-
-
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        _serve(sys.argv[2] == "all", int(sys.argv[3]))
-    else:
-        from benchmarks.__main__ import main
-
-        main(["--only", "e", *sys.argv[1:]])

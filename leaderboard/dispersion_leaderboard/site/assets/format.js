@@ -36,6 +36,8 @@
       if (field.type === "model") return cell[0].toLowerCase();
       return Array.isArray(cell) ? cell[0] : cell;
     },
+    // Which model: the place of its page, without the folder and the ending that all share.
+    key: (cell) => cell[1].slice(7, -5),
     escape: (text) => String(text).replace(/[&<>"']/g, (c) => escapes[c]),
     // What a cell gives a table of plain columns.
     columns: (field) =>

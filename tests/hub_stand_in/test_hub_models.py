@@ -7,13 +7,12 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from hub import WRITER, Hub
-from huggingface_hub import HfApi, constants, get_session
+from huggingface_hub import HfApi, get_session
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 CARD = b"---\nlicense: mit\ntags: [tiny]\nbase_model: org/base\n---\nA model.\n"
@@ -39,15 +38,6 @@ FILES = {
     "model.safetensors": weights(a=[3, 5], b=[7]),
     "sub/notes.txt": b"x",
 }
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as hub:
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        yield hub
 
 
 @pytest.fixture

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hub import WRITER, Hub
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from hub import Hub
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 DATA = "org/records"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def api(hub: Hub) -> HfApi:
-    api = HfApi(endpoint=hub.url, token=WRITER)
+def api(api: HfApi) -> HfApi:
     api.create_repo(DATA, repo_type="dataset")
     return api
 

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from threading import Timer
 
 import pytest
 from hub import WRITER, Hub, in_a_subprocess
-from huggingface_hub import HfApi, JobInfo, constants, get_session
+from huggingface_hub import HfApi, JobInfo, get_session
 from huggingface_hub.errors import HfHubHTTPError, JobNotFoundError
 
 SECRET = "hf_very_secret"
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def api(hub: Hub) -> HfApi:
-    return HfApi(endpoint=hub.url, token=WRITER)
 
 
 def run(api: HfApi, *command: str, **details: object) -> JobInfo:

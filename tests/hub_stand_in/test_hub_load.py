@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hub import WRITER, Hub
-from huggingface_hub import CommitOperationAdd, HfApi, constants
+from hub import Hub
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
 DATA = "org/queue"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def api(hub: Hub) -> HfApi:
-    api = HfApi(endpoint=hub.url, token=WRITER)
+def api(api: HfApi) -> HfApi:
     api.create_repo(DATA, repo_type="dataset")
     return api
 
