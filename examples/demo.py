@@ -7,7 +7,6 @@ the same columns as its 37 models. What is finished stays: run it again after Ct
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+from bits_per_byte import Value, bits_per_byte, documents, over_documents
 
 EXAMPLE = Path(__file__).parents[1] / "tests" / "leaderboard" / "example"
 CORPORA = {"dispersion_demo_wiki": "Wikipedia", "dispersion_demo_news": "news", "dispersion_demo_code": "Python"}
@@ -32,16 +32,6 @@ class Model(NamedTuple):
     """As the leaderboard calls it, and the folder of its results."""
     arguments: str
     """For ``--model_args``."""
-
-
-class Value(NamedTuple):
-    """A number and its standard error."""
-
-    value: float
-    stderr: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ± {self.stderr:.3f}"
 
 
 def main(models: Sequence[Model], out: Path) -> None:
@@ -77,7 +67,7 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
         counts = [run["configs"][task]["metadata"]["dispersion"]["counts"] for task in CORPORA]
         windows.append(str(sum(c["segments"] + c["short_windows"] for c in counts)))
         d = [Value(run["results"][t]["dispersion,none"], run["results"][t]["dispersion_stderr,none"]) for t in CORPORA]
-        bits = [bits_per_byte(next(file.parent.glob(f"samples_{task}_*.jsonl"))) for task in CORPORA]
+        bits = [_bits(next(file.parent.glob(f"samples_{task}_*.jsonl"))) for task in CORPORA]
         lines.append(f"{model.name}: D {_listed(d)}; bits per byte {_listed(bits)}.")
     return [
         f"Measured: {' and '.join(model.name for model in models)} on the first {DOCUMENTS} documents each of "
@@ -89,23 +79,14 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
     ]
 
 
-def bits_per_byte(samples: Path) -> Value:
-    """Of a corpus, with the jackknife's standard error over documents, for lm_eval gives none.
-
-    Args:
-        samples: what ``--log_samples`` wrote for the task.
-    """
-    with samples.open(encoding="utf-8") as rows:
-        documents = [json.loads(row)["bits_per_byte"] for row in rows]
-    likelihood, size = (sum(part) for part in zip(*documents, strict=True))
-    without = [-(likelihood - ll) / (size - n) / math.log(2) for ll, n in documents]
-    mean, k = sum(without) / len(without), len(without)
-    stderr = math.sqrt((k - 1) / k * sum((value - mean) ** 2 for value in without))
-    return Value(-likelihood / size / math.log(2), stderr)
-
-
 def _listed(values: Sequence[Value]) -> str:
-    return ", ".join(f"{value} ({name})" for value, name in zip(values, CORPORA.values(), strict=True))
+    shown = [f"{found.value:.3f} ± {found.stderr:.3f}" for found in values]
+    return ", ".join(f"{value} ({name})" for value, name in zip(shown, CORPORA.values(), strict=True))
+
+
+def _bits(samples: Path) -> Value:
+    text = documents(samples)
+    return over_documents(lambda chosen: bits_per_byte(text[chosen]), len(text))
 
 
 def _measure(model: Model, beside: Path, folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,12 +19,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def demo() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo", REPOSITORY / "examples" / "demo.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def demo() -> Iterator[ModuleType]:
+    # As for a script, whose own folder comes first.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPOSITORY / "examples"))
+        yield importlib.import_module("demo")
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,10 @@ def test_the_error_of_bits_per_byte_is_that_of_its_documents(demo: ModuleType, t
     size = rng.integers(500, 2000, 200)
     likelihood = -size * rng.normal(1.0, 0.2, 200) * math.log(2)
     rows = [{"bits_per_byte": [ll, int(n)]} for ll, n in zip(likelihood, size, strict=True)]
+    rows = [row | {"doc_id": i} for i, row in enumerate(rows)]
     (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    found = demo.bits_per_byte(tmp_path / "samples.jsonl")
+    text = demo.documents(tmp_path / "samples.jsonl")
+    found = demo.over_documents(lambda chosen: demo.bits_per_byte(text[chosen]), len(text))
 
     def ratio(ll: np.ndarray, n: np.ndarray, axis: int = -1) -> np.ndarray:
         return -ll.sum(axis) / n.sum(axis) / math.log(2)
