@@ -75,7 +75,7 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
         *lines,
         f"± is one standard error, a rough one from {DOCUMENTS} documents. Fewer bits per byte: the text is predicted "
         "better. D compares within a family only (docs/choose-a-checkpoint.md).",
-        f"Open {site / 'index.html'}: these models, marked `just measured`, beside the shipped example's.",
+        f"Open {site / 'index.html'} and search it for `just measured`: the same numbers beside the shipped example's.",
     ]
 
 

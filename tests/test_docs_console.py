@@ -1,9 +1,9 @@
 """What the documentation shows under a command is what that command prints.
 
 The commands of a page's ``console`` fences run one after the other in one folder, as after ``make demo``. Numbers of
-a real model agree to 0.002, which is what another processor or another batch may change. In fences that say ``console
-tiny`` a tiny model stands in for the real ones, which would take minutes: of these all is compared but the numbers. A
-line ``...`` stands for any lines; standard error, with its progress and log, is not shown.
+a real model agree to 0.002 or to a thousandth, which is what another processor or another batch may change. In fences
+that say ``console tiny`` a tiny model stands in for the real ones, which would take minutes: of these all is compared
+but the numbers. A line ``...`` stands for any lines; standard error, with its progress and log, is not shown.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def agree(shown: str, printed: str, *, numbers: bool) -> bool:
         if _NUMBER.sub("0", one) != _NUMBER.sub("0", other):
             return False
         pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True)
-        if numbers and any(abs(float(a) - float(b)) > 0.002 for a, b in pairs):
+        if numbers and any(abs(float(a) - float(b)) > max(0.002, abs(float(a)) / 1000) for a, b in pairs):
             return False
     return len(theirs) == len(mine)
 
