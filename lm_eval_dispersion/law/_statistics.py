@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dispersion_leaderboard.law._windows import Floats, Windows
+from lm_eval_dispersion.law._windows import Floats, Windows
 
 BINS = 25
 RESAMPLES = 1000

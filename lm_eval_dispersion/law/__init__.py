@@ -1,6 +1,7 @@
 """The paper's law within one model: D of a window against its log-perplexity, from runs with ``--log_samples``."""
 
-from dispersion_leaderboard.law._statistics import (
+from lm_eval_dispersion.law._picture import draw
+from lm_eval_dispersion.law._statistics import (
     BINS,
     Estimate,
     Law,
@@ -12,7 +13,7 @@ from dispersion_leaderboard.law._statistics import (
     table,
     without_confounders,
 )
-from dispersion_leaderboard.law._windows import Windows, read_windows
+from lm_eval_dispersion.law._windows import Windows, read_windows
 
 __all__ = [
     "BINS",
@@ -20,6 +21,7 @@ __all__ = [
     "Law",
     "Windows",
     "by_layer",
+    "draw",
     "in_bins",
     "in_released_groups",
     "law",

@@ -5,18 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 if TYPE_CHECKING:
-    from dispersion_leaderboard.law._statistics import Law
+    from lm_eval_dispersion.law._statistics import Law
 
 
 def draw(laws: list[Law], file: Path) -> None:
-    """Writes one picture, a row a corpus; written beside and renamed, so a good one is never half replaced."""
+    """Writes one picture, a row a corpus; written beside and renamed, so a good one is never half replaced.
+
+    Raises:
+        ImportError: without matplotlib, which the extra ``demo`` brings.
+        OSError, ValueError: where the file cannot be written, or matplotlib does not know its ending.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     corpora = sorted({found.windows.corpus for found in laws})
     figure, axes = plt.subplots(len(corpora), 2, figsize=(11, 3.8 * len(corpora)), squeeze=False, layout="constrained")
     for (left, right), corpus in zip(axes, corpora, strict=True):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Cli
-from dispersion_leaderboard.law import (
+from lm_eval_dispersion.commands import main
+from lm_eval_dispersion.law import (
     BINS,
     Windows,
     in_bins,
@@ -96,29 +97,62 @@ def test_the_interval_resamples_documents_and_is_wider_where_their_windows_agree
     assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
 
 
-def test_a_run_of_lm_eval_becomes_a_table_and_a_picture(cli: Cli, tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def out(cli: Cli, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run of lm_eval with ``--log_samples`` left."""
+    folder = tmp_path_factory.mktemp("law") / "out"
     cli(
         *("--model", "hf", "--device", "cpu", "--model_args", f"pretrained={tiny_llama},dtype=float32"),
         *("--tasks", "dispersion_demo_news,dispersion_demo_mmlu", "--limit", "40", "--batch_size", "4"),
-        *("--output_path", str(tmp_path / "out"), "--log_samples"),
+        *("--output_path", str(folder), "--log_samples"),
     )
-    (found,) = read_windows(tmp_path / "out")  # a labelled task has no windows
+    return folder
+
+
+def test_a_run_of_lm_eval_becomes_a_table_and_a_picture(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = read_windows(out)  # a labelled task has no windows
     assert found.dispersion.shape[1] == 3 and len(np.unique(found.documents)) == 40
     picture = tmp_path / "picture.png"
-    command = [
-        sys.executable,
-        "-m",
-        "dispersion_leaderboard.law",
-        str(tmp_path / "out"),
-        "--picture",
-        str(picture),
-        "--layers",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    assert f"| dispersion_demo_news | {len(found.documents)} (40) |" in done.stdout
+    assert main(["law", str(out), "--picture", str(picture), "--layers"]) == 0
+    printed = capsys.readouterr().out
+    assert f"| dispersion_demo_news | {len(found.documents)} (40) |" in printed
+    assert printed.count("| 25 bins |") == 1 and printed.endswith(f"\nPicture: {picture}\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
-    nothing = subprocess.run(
-        [*command[:3], str(tmp_path / "none")], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
-    assert nothing.returncode == 1 and nothing.stderr.startswith("leaderboard: no corpus task")
+
+def test_nothing_to_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="^lm-eval-dispersion: no corpus task with logged samples below .*none; run"):
+        main(["law", str(tmp_path / "none")])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_results_file_that_was_cut_off_is_named_and_the_others_are_read(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(out, tmp_path / "out")
+    (copy / "results_2026-01-01.json").write_text('{"results": {')
+    assert len(read_windows(copy)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"lm-eval-dispersion: {copy / 'results_2026-01-01.json'} is not JSON")
+
+
+def test_a_run_named_by_a_json_output_path_is_read_too(out: Path, tmp_path: Path) -> None:
+    """lm_eval then writes STEM_DATE.json in place of results_DATE.json."""
+    copy = shutil.copytree(out, tmp_path / "out")
+    (results,) = copy.rglob("results_*.json")
+    results.rename(results.with_name(results.name.replace("results_", "mine_")))
+    (found,) = read_windows(copy)
+    assert found.corpus == "dispersion_demo_news"
+
+
+def test_a_picture_without_matplotlib_or_of_an_unknown_kind_is_one_line(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="^lm-eval-dispersion: cannot draw .*picture.doc: .*\\bdoc\\b"):
+        main(["law", str(out), "--picture", str(tmp_path / "picture.doc")])
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match=r"needs matplotlib; pip install 'lm-eval-dispersion\[demo\]'$"):
+        main(["law", str(out), "--picture", str(tmp_path / "picture.png")])

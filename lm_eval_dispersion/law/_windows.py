@@ -1,9 +1,10 @@
-"""Per-window numbers from lm_eval's own output: ``results_*.json`` and ``samples_*.jsonl`` of a corpus task."""
+"""Per-window numbers from lm_eval's own output: the results files and ``samples_*.jsonl`` of a corpus task."""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion._runs import Run, find_runs
 
 Floats = NDArray[np.float64]
 
@@ -40,27 +44,25 @@ def read_windows(output_path: Path) -> list[Windows]:
     """Every corpus task below an ``--output_path`` that was run with ``--log_samples``, newest run first.
 
     Raises:
-        SystemExit: where there is none, in one line.
+        TaskError: where there is none, in one line.
     """
-    found = [w for results in sorted(output_path.rglob("results_*.json"), reverse=True) for w in _of_run(results)]
+    runs = list(find_runs(output_path, lambda line: print(f"lm-eval-dispersion: {line}", file=sys.stderr)))
+    found = [windows for run in reversed(runs) for windows in _of_run(run)]
     if not found:
-        raise SystemExit(f"leaderboard: no corpus task with logged samples below {output_path}; run with --log_samples")
+        raise TaskError(f"no corpus task with logged samples below {output_path}; run with --log_samples")
     return found
 
 
-def _of_run(results: Path) -> Iterator[Windows]:
-    run = json.loads(results.read_text(encoding="utf-8"))
-    when = results.stem.removeprefix("results_")
-    for task, config in run["configs"].items():
-        record = (config.get("metadata") or {}).get("dispersion")
-        samples = results.with_name(f"samples_{task}_{when}.jsonl")
-        if record and record["definition"]["kind"] == "corpus" and samples.is_file():
+def _of_run(run: Run) -> Iterator[Windows]:
+    for task in run.content["configs"]:
+        record, samples = run.record(task), run.samples(task)
+        if record and record["definition"]["kind"] == "corpus" and samples:
             windows = _windows(run, record, samples)
             if windows is not None:
                 yield windows
 
 
-def _windows(run: dict[str, Any], record: dict[str, Any], samples: Path) -> Windows | None:
+def _windows(run: Run, record: dict[str, Any], samples: Path) -> Windows | None:
     rows: list[tuple[int, list[float], float, float, float]] = []
     with samples.open(encoding="utf-8") as lines:
         for sample in map(json.loads, lines):
@@ -75,7 +77,7 @@ def _windows(run: dict[str, Any], record: dict[str, Any], samples: Path) -> Wind
         return None
     documents, layers, log_perplexity, log_vectors, repetitions = zip(*rows, strict=True)
     return Windows(
-        model=_model_name(run),
+        model=run.model,
         corpus=record["corpus"]["name"],
         documents=np.array(documents, dtype=np.int64),
         dispersion=np.array(layers, dtype=np.float64),
@@ -85,8 +87,3 @@ def _windows(run: dict[str, Any], record: dict[str, Any], samples: Path) -> Wind
         profile=record["within"],
     )
 
-
-def _model_name(run: dict[str, Any]) -> str:
-    arguments = run["config"]["model_args"]
-    file = arguments.get("gguf_file") if isinstance(arguments, dict) else None
-    return str(file or run.get("model_name") or "?").removesuffix(".gguf")
