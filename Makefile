@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help install install-test demo browser vllm test lint format bench clean
+.PHONY: help install install-test demo browser vllm test lint format docs bench clean
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
 	@echo "make test    set up and run all tests"
 	@echo "make lint    set up and run the linter and the type checker"
+	@echo "make docs    write the pages of all commands and options"
 	@echo "make bench   set up and print every benchmark"
 
 # PyTorch first and by pip, with the pinned version: on a machine without a GPU that is the CPU build where one is offered.
@@ -56,6 +57,10 @@ lint: install-test
 format: install-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pages of the commands, from their own help.
+docs: install
+	$(BIN)/python docs/commands.py
 
 bench: vllm
 	$(BIN)/python -m benchmarks
