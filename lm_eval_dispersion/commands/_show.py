@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lm_eval_dispersion.commands._measured import Measured, Metric, Value, engine_of, measured, metrics_of, model_of, plain
+from lm_eval_dispersion.commands._measured import (
+    Measured,
+    Metric,
+    Value,
+    engine_of,
+    measured,
+    metrics_of,
+    model_of,
+    plain,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Cli
+from scipy.stats import pearsonr
+
 from lm_eval_dispersion.commands import main
 from lm_eval_dispersion.law import (
     BINS,
@@ -20,7 +22,6 @@ from lm_eval_dispersion.law import (
     read_windows,
     without_confounders,
 )
-from scipy.stats import pearsonr
 
 
 def windows(n: int = 600, documents: int = 60, slope: float = -0.1, seed: int = 0) -> Windows:

@@ -14,7 +14,6 @@ from command_line import SCRIPT, Done, hub_client, typed
 from hub import Hub
 from runs import Run, new_run
 
-
 Records = Callable[..., Done]
 
 
