@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,28 @@ import pytest
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
 from made import FAMILIES, HOSTILE, HOSTILE_TASK, TASKS, made, save, task_named
-from pages import chromium
+from pages import GROUP, chromium
 from playwright.sync_api import sync_playwright
 
+_started = ExitStack()
+_browsers: list[Any] = []
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        found = chromium(playwright)
-        yield found
-        found.close()
+
+@pytest.fixture
+def browser() -> Any:
+    if not _browsers:
+        playwright = _started.enter_context(sync_playwright())
+        _browsers.append(chromium(playwright))
+        _started.callback(lambda: _browsers.pop().close())
+    return _browsers[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Ends it after its group: its event loop is this thread's, and others may want to run one of their own."""
+    group = nextitem.get_closest_marker("xdist_group") if nextitem else None
+    if not group or group.args != (GROUP,):
+        _started.close()
 
 
 @pytest.fixture
