@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-GROUP = "browser"
-"""The ``xdist_group`` of the modules that look at pages: one browser does for all of them."""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 

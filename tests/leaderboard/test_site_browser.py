@@ -13,9 +13,7 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
-from pages import GROUP, column, ready, rows, served, sort_by
-
-pytestmark = pytest.mark.xdist_group(GROUP)
+from pages import column, ready, rows, served, sort_by
 
 EXAMPLE = Path(__file__).parent / "example"
 SMOL = "SmolLM2-135M-Instruct"

@@ -157,7 +157,7 @@ def test_the_download_ends_with_the_process_that_watches_it(hub: Hub, tmp_path: 
         child.wait(3)
     assert child.stdin
     child.stdin.close()
-    assert child.wait(10) == 1
+    assert child.wait(60) == 1
     over.set()
 
 

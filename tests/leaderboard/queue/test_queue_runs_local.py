@@ -107,7 +107,7 @@ def running(scratch: Path, unit: Unit) -> list[psutil.Process]:
     return found
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
+def until(true: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -177,7 +177,7 @@ def test_two_run_at_the_same_time_until_they_are_stopped_and_nothing_is_left(tin
         executor.start(second)
         until(lambda: len(running(tmp_path, first)) == len(running(tmp_path, second)) == 2)
         executor.stop(first)
-        until(lambda: not running(tmp_path, first), 20)
+        until(lambda: not running(tmp_path, first), 60)
         assert running(tmp_path, second)
         # At once again: it is another run, which the end of the one that was stopped does not touch.
         executor.start(first)

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import GROUP
-
-pytestmark = pytest.mark.xdist_group(GROUP)
 
 Data = dict[str, Any]
 

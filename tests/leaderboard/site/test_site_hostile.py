@@ -14,9 +14,7 @@ import pytest
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
 from made import FAMILIES, HOSTILE, HOSTILE_TASK, made, save
-from pages import GROUP, column, ready
-
-pytestmark = pytest.mark.xdist_group(GROUP)
+from pages import column, ready
 
 SECRETS = ("hf_abcdefghijklmnopqrstuvwxyzABCDEFGH", "/home/alice/", "/Users/alice/", "C:\\Users\\alice\\")
 

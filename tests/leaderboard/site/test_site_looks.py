@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from pages import GROUP, ready
-
-pytestmark = pytest.mark.xdist_group(GROUP)
+from pages import ready
 
 PAGES = ("index.html", "tasks/piqa.html", "compare.html", "changelog.html", "domains.html", "method.html", "model")
 

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pages import GROUP
-
-pytestmark = pytest.mark.xdist_group(GROUP)
 
 Data = dict[str, Any]
 

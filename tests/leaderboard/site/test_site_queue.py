@@ -18,9 +18,7 @@ from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
 from dispersion_leaderboard.site._queue_page import REASONS, STATES
 from made import HOSTILE, digests, made, save
-from pages import GROUP, column, ready, rows, sort_by
-
-pytestmark = pytest.mark.xdist_group(GROUP)
+from pages import column, ready, rows, sort_by
 
 SUITE = "dispersion@1a2b3c4d"
 LOG = "\n".join(f"line {i}" for i in range(30)) + "\nRuntimeError: </script><script>window.pwned=1</script>"

@@ -15,9 +15,7 @@ from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
 from dispersion_leaderboard.site._fields import Field, text_of
 from made import made, save
-from pages import GROUP, column, ready, rows, served, sort_by
-
-pytestmark = pytest.mark.xdist_group(GROUP)
+from pages import column, ready, rows, served, sort_by
 
 Data = dict[str, Any]
 
