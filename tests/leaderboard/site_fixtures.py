@@ -32,9 +32,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def browser() -> Any:
     """One for all these files: it starts with the first test that wants it."""
     if not _browsers:
-        playwright = _started.enter_context(sync_playwright())
-        _browsers.append(chromium(playwright))
-        _started.callback(lambda: _browsers.pop().close())
+        with ExitStack() as starting:
+            _browsers.append(chromium(starting.enter_context(sync_playwright())))
+            starting.callback(lambda: _browsers.pop().close())
+            _started.push(starting.pop_all())
     return _browsers[0]
 
 
@@ -60,8 +61,7 @@ def page(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 models that do not exist, in 5 families, a dozen with hostile names, some with less than the others."""
-    # Once for all the processes of a run.
+    """A site of :func:`_make`, built once for all the processes of a run."""
     here = tmp_path_factory.getbasetemp()
     root = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
     with FileLock(root / "made.lock"):
@@ -74,6 +74,7 @@ def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _make(folder: Path) -> None:
+    """40 models that do not exist, in 5 families, a dozen with hostile names, some with less than the others."""
     overrides = [f"  - {{family: {json.dumps(name)}, match: 'x{i}-'}}" for i, name in enumerate(FAMILIES)]
     (folder / "overrides.yaml").write_text("families:\n" + "\n".join(overrides) + "\n", encoding="utf-8")
     for i in range(40):
