@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cli, results
-from dispersion_leaderboard.admission import Refused, inspect, inspect_folder
+from dispersion_leaderboard.admission import Refused, inspect_folder
 from dispersion_leaderboard.requests import Reason, Request
 from dispersion_leaderboard.running import Limits, _download
 from dispersion_leaderboard.running._download import fetch, forget
-from hostile import auto_map, cases, code, harmless, model_hub, pickled
+from hostile import cases, code, harmless, model_hub, pickled
 from hub import WRITER, Fault, Hub
 
 NAME = "org/model"
@@ -158,7 +157,7 @@ def test_the_download_ends_with_the_process_that_watches_it(hub: Hub, tmp_path: 
         child.wait(3)
     assert child.stdin
     child.stdin.close()
-    assert child.wait(10) == 1
+    assert child.wait(60) == 1
     over.set()
 
 
@@ -179,38 +178,6 @@ def test_a_folder_is_run_where_it_lies_unless_it_has_changed(tmp_path: Path) -> 
     changed = refused(wanted, tmp_path / "scratch")
     assert changed.reason is Reason.NOT_FOUND
     assert "has changed since it was submitted" in changed.detail
-
-
-def test_lm_eval_runs_a_fetched_model_and_never_meets_its_code_or_its_pickle(
-    hub: Hub, tiny_llama: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    marker = tmp_path / "marker"
-    model = tmp_path / "model"
-    shutil.copytree(tiny_llama, model)
-    for file in ("config.json", "tokenizer_config.json"):
-        told = json.loads((model / file).read_text())
-        own = auto_map() | {"AutoTokenizer": ["modeling_evil.Evil", None]}
-        (model / file).write_text(json.dumps(told | {"auto_map": own}))
-    (model / "modeling_evil.py").write_bytes(code(marker))
-    (model / "pytorch_model.bin").write_bytes(pickled(marker))
-    hub.add_model(NAME, model)
-    sha = inspect(NAME, None, largest=10**9).sha
-    made = fetch(request(hub), tmp_path / "scratch", Limits(download=10**9, disk=10**6))
-    monkeypatch.delenv("HF_TOKEN")
-    monkeypatch.chdir(made.cwd)
-    before = len(hub.asked)
-    out = tmp_path / "out"
-    cli(
-        *("--model", "hf", "--model_args", f"{made.model_args},dtype=float32", "--device", "cpu"),
-        *("--tasks", "dispersion_demo_mmlu", "--limit", "1", "--output_path", str(out)),
-        **hub.environment(made.hf_home),
-    )
-    wrote = results(out)
-    assert (wrote["config"]["model_revision"], wrote["config"]["model_sha"]) == (sha, sha)
-    assert wrote["model_name"] == NAME
-    asked = {what for key, _, what in hub.asked[before:] if key == f"models/{NAME}"}
-    assert not any(name.endswith((".py", ".bin", ".safetensors")) for name in asked)
-    assert not marker.exists()
 
 
 def test_a_download_that_is_stopped_ends_soon(hub: Hub, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class Evaluated:
     marker: Path
     asked: list[tuple[str, str | None]]
     """What lm_eval has asked the Hub, and with which token."""
+    files: set[str]
+    """Of what it has asked for: the files of the model, and questions about it."""
     environments: list[dict[str, str]]
 
 
@@ -44,6 +46,7 @@ def hostile(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Evalu
     spoil(shutil.copytree(tiny_llama, model), marker)
     asked: list[tuple[str, str | None]] = []
     environments: list[dict[str, str]] = []
+    before = 0
     with pytest.MonkeyPatch.context() as patch, model_hub(patch, folder / "operator") as hub:
         meet, run = _handler.Handler._meet, _child.run
 
@@ -54,6 +57,8 @@ def hostile(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Evalu
         def ran(*args: Any, **options: Any) -> Any:
             assert WRITER in {token for _, token in asked}
             asked.clear()
+            nonlocal before
+            before = len(hub.asked)
             environments.append(dict(options["environment"]))
             return run(*args, **options)
 
@@ -66,7 +71,8 @@ def hostile(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Evalu
         half.mkdir(parents=True)
         (half / "results_half.json").write_text("{")
         outcome = evaluate(unit, scratch, threading.Event())
-    return Evaluated(unit, outcome, scratch, marker, asked, environments)
+        files = {what for key, _, what in hub.asked[before:] if key == f"models/{NAME}"}
+    return Evaluated(unit, outcome, scratch, marker, asked, files, environments)
 
 
 def spoil(model: Path, marker: Path) -> None:
@@ -99,7 +105,7 @@ def running(scratch: Path, unit: Unit) -> list[psutil.Process]:
     return found
 
 
-def until(true: Callable[[], object], seconds: float = 60) -> None:
+def until(true: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -112,6 +118,14 @@ def test_a_model_that_means_harm_is_evaluated_and_runs_nothing(hostile: Evaluate
     names = {file.name for file in hostile.scratch.rglob("*")}
     assert "model.safetensors" in names
     assert not {"modeling_evil.py", "pytorch_model.bin"} & names
+
+
+def test_lm_eval_runs_what_was_fetched_and_never_asks_for_its_code_or_its_pickle(hostile: Evaluated) -> None:
+    (written,) = map(json.loads, hostile.outcome.files.values())
+    revision = hostile.unit.request.revision
+    assert (written["config"]["model_revision"], written["config"]["model_sha"]) == (revision, revision)
+    assert written["model_name"] == NAME
+    assert hostile.files and not any(name.endswith((".py", ".bin", ".safetensors")) for name in hostile.files)
 
 
 def test_the_operators_token_is_in_nothing_that_lm_eval_sends_or_leaves(hostile: Evaluated) -> None:
@@ -161,7 +175,7 @@ def test_two_run_at_the_same_time_until_they_are_stopped_and_nothing_is_left(tin
         executor.start(second)
         until(lambda: len(running(tmp_path, first)) == len(running(tmp_path, second)) == 2)
         executor.stop(first)
-        until(lambda: not running(tmp_path, first), 20)
+        until(lambda: not running(tmp_path, first), 60)
         assert running(tmp_path, second)
         # At once again: it is another run, which the end of the one that was stopped does not touch.
         executor.start(first)

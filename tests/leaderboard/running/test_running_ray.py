@@ -18,8 +18,10 @@ import pytest
 from dispersion_leaderboard.requests import Reason
 from dispersion_leaderboard.running import Outcome, RayExecutor, Unit
 from queue_jobs_made import until
-from queue_ray_made import busy, cluster, lm_evals, task_of, unit
+from queue_ray_made import apart, busy, cluster, lm_evals, task_of, unit
 
+LONG = 10_000
+"""Documents: it does not end by itself while a test waits for its end."""
 TOKEN = "hf_TheTokenOfTheMachineThatCoordinates"
 
 
@@ -128,19 +130,19 @@ def test_a_unit_whose_process_is_lost_too_often_is_the_infrastructures_fault(
 
 def test_a_unit_that_is_stopped_leaves_no_process_and_is_not_heard_of_again(ray_cluster: Any, tiny_llama: Path) -> None:
     with executor(ray_cluster.address) as ray:
-        ray.start(unit(tiny_llama))
+        ray.start(unit(tiny_llama, limit=LONG))
         until(lambda: busy(ray_cluster.folder))
-        ray.stop(unit(tiny_llama))
-        until(lambda: not lm_evals(ray_cluster.folder), 30)
+        ray.stop(unit(tiny_llama, limit=LONG))
+        until(lambda: not lm_evals(ray_cluster.folder), 60)
         time.sleep(3)
         assert (lm_evals(ray_cluster.folder), ray.ended()) == ([], [])
 
 
 def test_what_is_closed_leaves_no_process_but_the_cluster_it_found(ray_cluster: Any, tiny_llama: Path) -> None:
     with executor(ray_cluster.address) as ray:
-        ray.start(unit(tiny_llama))
+        ray.start(unit(tiny_llama, limit=LONG))
         until(lambda: busy(ray_cluster.folder))
-    until(lambda: not lm_evals(ray_cluster.folder), 30)
+    until(lambda: not lm_evals(ray_cluster.folder), 60)
     with executor(ray_cluster.address):
         pass
 
@@ -164,12 +166,11 @@ def test_a_run_that_no_machine_of_the_cluster_can_take_is_said_in_one_line_and_w
 
 
 def test_a_cluster_of_its_own_refuses_what_this_machine_never_has_and_leaves_nothing_running(tmp_path: Path) -> None:
-    with cluster() as settings:  # for the environment of a cluster that a test starts
+    with apart():
         before = raylets()
         with pytest.raises(SystemExit, match="has 0 GPUs and 1e"), executor(None, tmp_path, memory=10**15):
             pass
         until(lambda: raylets() == before)
-    assert settings
 
 
 def raylets() -> set[int]:
@@ -177,11 +178,11 @@ def raylets() -> set[int]:
 
 
 def test_a_cluster_of_its_own_works_in_the_scratch_of_this_machine(tmp_path: Path, tiny_llama: Path) -> None:
-    with cluster():
+    with apart():
         before = raylets()
         with executor(None, tmp_path) as ray:
             assert raylets() > before
-            ray.start(unit(tiny_llama))
+            ray.start(unit(tiny_llama, limit=LONG))
             until(lambda: busy(tmp_path))
         until(lambda: raylets() == before and not lm_evals(tmp_path))
 

@@ -33,7 +33,7 @@ def stored(stores: Stores, keys: list[str]) -> set[tuple[str, str]]:
     return Results(stores("results")).saved({(key, group) for key in keys for group in ("task_a", "task_b")})
 
 
-def until(condition: object, seconds: float = 20.0) -> None:
+def until(condition: object, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "it never came to that"
@@ -63,7 +63,7 @@ def test_two_workers_never_run_the_same(stores: Stores) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert states(stores) == dict.fromkeys(keys, State.FINISHED)
     ran = [(unit.request.key, unit.group) for executor in executors for unit in executor.started]
     assert len(ran) == len(set(ran)) == 32
@@ -158,7 +158,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_finished(stor
     thread.start()
     until(lambda: executor.started)
     one.stop()
-    thread.join(20)
+    thread.join(120)
     entry = Queue(stores("queue")).entries()[key]
     assert (entry.state, entry.attempts, entry.worker) == (State.PENDING, 0, "")
 
@@ -174,7 +174,7 @@ def test_a_request_that_is_cancelled_while_it_runs_is_stopped(stores: Stores, mo
     assert cancel(Queue(stores("queue")), ["org/model-0"]) == [f"{key[:12]} org/model-0: cancelled"]
     until(lambda: executor.stopped)
     one.stop()
-    thread.join(20)
+    thread.join(120)
     assert states(stores) == {key: State.CANCELLED}
     assert "cancelled; it has ended" in cancel(Queue(stores("queue")), [key])[0]
 
@@ -193,7 +193,7 @@ def test_a_claim_is_renewed_while_it_is_worked_on(stores: Stores, monkeypatch: p
     clock[0] += timedelta(minutes=40)
     until(lambda: Queue(stores("queue")).entries()[key].expires > first)
     one.stop()
-    thread.join(20)
+    thread.join(120)
 
 
 def test_a_request_of_a_suite_that_this_worker_does_not_know_is_left_for_others(stores: Stores) -> None:
