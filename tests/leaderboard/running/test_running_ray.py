@@ -199,7 +199,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
-        pytest.raises(SystemExit, match=r"needs Ray: pip install 'lm-eval-dispersion\[ray\]'"),
+        pytest.raises(SystemExit, match=r"needs Ray: pip install 'dispersion-leaderboard\[ray\]'"),
         executor(None, tmp_path),
     ):
         pass
