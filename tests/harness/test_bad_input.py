@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, CliHere
+from conftest import Cli
 from stock import CHOICE, ROLLING, task_manager
 
 from lm_eval_dispersion._discovery import tasks_folder
@@ -157,13 +157,14 @@ def test_the_command_line_ends_with_that_line_and_status_1(cli: Cli, tiny_llama:
     assert done.stderr.splitlines()[-1].startswith("lm-eval-dispersion: dispersion_text: no file matches")
 
 
-def test_an_api_model_is_refused_before_a_request_is_sent(cli_here: CliHere, tiny_llama: Path) -> None:
+def test_an_api_model_is_refused_before_a_request_is_sent(tiny_llama: Path) -> None:
+    from lm_eval import simple_evaluate
+
     # Nothing listens on port 9: a request would be retried, and its error would be another one.
+    arguments = f"model=x,base_url=http://127.0.0.1:9/v1/completions,tokenizer={tiny_llama},max_retries=1"
+    tasks = {"tasks": ["dispersion_demo_news"], "limit": 1, "task_manager": task_manager(Path(tasks_folder()))}
     with pytest.raises(SystemExit) as stop:
-        cli_here(
-            *("--model", "local-completions", "--tasks", "dispersion_demo_news", "--limit", "1", "--model_args"),
-            f"model=x,base_url=http://127.0.0.1:9/v1/completions,tokenizer={tiny_llama},max_retries=1",
-        )
+        simple_evaluate(model="local-completions", model_args=arguments, **tasks)
     line = str(stop.value.code)
     assert line.startswith("lm-eval-dispersion: ") and "\n" not in line
     assert "gives no hidden states" in line and "--model hf" in line
