@@ -27,7 +27,7 @@ install: $(VENV)/.dependencies
 	@$(BIN)/python -m pip install --quiet --no-deps --force-reinstall . ./leaderboard
 
 demo: install demo/.smollm2 demo/.gemma3
-	$(BIN)/python -m dispersion_leaderboard.law demo/results --picture demo/dispersion.png | tee demo/law.md
+	$(BIN)/lm-eval-dispersion law demo/results --picture demo/dispersion.png | tee demo/law.md
 	$(BIN)/dispersion-leaderboard build --results demo/results --out demo/site
 
 demo/.smollm2: | install
