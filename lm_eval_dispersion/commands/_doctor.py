@@ -50,11 +50,7 @@ def _versions() -> Iterator[Line]:
 
     from lm_eval_dispersion.seams import LIBRARIES
 
-    running = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info >= (3, 10):
-        yield _OK, f"Python {running}"
-    else:
-        yield _WRONG, f"Python {running}: 3.10 or later is needed"
+    yield _OK, f"Python {'.'.join(map(str, sys.version_info[:3]))}"
     yield _OK, f"{_OURS} {_installed(_OURS)}"
     for name, library in LIBRARIES.items():
         found, fix = _installed(name), f"pip install '{name}{library.supported}'"
