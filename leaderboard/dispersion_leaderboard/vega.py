@@ -6,6 +6,7 @@ Alone in a module, so that the processes that draw load nothing else.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,16 @@ def javascript(cache: Path) -> str:
     """
     file = cache / f"vega-{version('vl-convert-python')}-{_VEGA_LITE}.js"
     if not file.is_file():
-        import vl_convert
-
         cache.mkdir(parents=True, exist_ok=True)
-        bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
         beside = file.with_suffix(".new")
-        beside.write_text(bundle, encoding="utf-8")
+        beside.write_text(_bundled(), encoding="utf-8")
         beside.replace(file)
     return file.read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> str:
+    import vl_convert
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
+    return bundle

@@ -105,7 +105,7 @@ class HFCapture:
 
         window, shared = self.window, (owners, on_window, reducing, self._prefixes)
         with self._tap.attached():
-            return rolling(self._lm, requests, *shared, window=window, max_length=window, padded=True)
+            return rolling(self._lm, requests, *shared, window=window, max_length=window, padded=True, bars=True)
 
     def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; requests of one context share its reduction."""

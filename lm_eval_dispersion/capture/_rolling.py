@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from lm_eval_dispersion.capture._listen import listening, prefix_length
+from lm_eval_dispersion.capture._progress import TaskBars
 from lm_eval_dispersion.capture._protocol import MIN_VECTORS, AttributionError, OnWindow, Owners, Reduced, Window
 from lm_eval_dispersion.capture._sums import Owner
 
@@ -41,6 +42,7 @@ def rolling(
     window: int,
     max_length: int,
     padded: bool,
+    bars: bool,
 ) -> list[float]:
     """Calls lm_eval's method with windows of ``window`` tokens.
 
@@ -54,6 +56,7 @@ def rolling(
         window: tokens that a window scores.
         max_length: what the model has to take for its limit so that it cuts such windows.
         padded: whether lm_eval may add windows of its own at the end, to even out data-parallel processes.
+        bars: whether to draw a progress bar a task, in place of those of lm_eval's method, a bar a batch.
 
     Raises:
         AttributionError: where not every window was scored.
@@ -61,6 +64,8 @@ def rolling(
     # (request, is its first window), in lm_eval's order; what follows it is padding.
     windows: list[tuple[int, bool]] = []
     documents = done = 0
+    progress: TaskBars | None = None
+    tasks = [request.task_name for request in requests]
 
     def encode(inner: Callable[..., list[int]], *args: Any, **kwargs: Any) -> list[int]:
         nonlocal documents
@@ -70,7 +75,12 @@ def rolling(
         return tokens
 
     def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        nonlocal done
+        nonlocal done, progress
+        if bars:
+            kwargs["disable_tqdm"] = True
+            if progress is None:  # at the first window, and by then every document is cut
+                named = [tasks[document] for document, _ in windows]
+                progress = until_done.enter_context(TaskBars(named, disable=lm.rank != 0))
         here = windows[done : done + len(requests)]
         done += len(here)
         wanted: list[Wanted] = []
@@ -86,6 +96,8 @@ def rolling(
         reduced: dict[int, Reduced] = {}
         with reducing(wanted, reduced.__setitem__):
             answers = inner(requests, *args, **kwargs)
+        if progress is not None:
+            progress.update(len(here))
         for index, (request, _) in enumerate(here):
             scored = len(requests[index][2])
             on_window(request, Window(answers[index][0], scored, lengths[index], reduced.get(index)))
@@ -94,7 +106,7 @@ def rolling(
     stock_limit = lm._max_length
     lm._max_length = max_length
     try:
-        with listening(lm, tok_encode=encode, _loglikelihood_tokens=score):
+        with ExitStack() as until_done, listening(lm, tok_encode=encode, _loglikelihood_tokens=score):
             answers = list(lm.loglikelihood_rolling(requests))
     finally:
         lm._max_length = stock_limit

@@ -136,7 +136,9 @@ class VLLMCapture:
         window, shared = self.window, (owners, on_window, reducing, self._prefixes)
         with self._engine.recording(totals=True) as recording:
             # lm_eval's class takes two off its limit.
-            return rolling(self._lm, list(requests), *shared, window=window, max_length=window + 2, padded=False)
+            return rolling(
+                self._lm, list(requests), *shared, window=window, max_length=window + 2, padded=False, bars=False
+            )
 
     def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; a prompt of which the engine has a prefix in its cache is computed whole all the same."""

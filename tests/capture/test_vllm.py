@@ -1,4 +1,4 @@
-"""The real vLLM engine, in a process of its own, against transformers' own hidden states and all pairs in float64."""
+"""The real vLLM engine against transformers' own hidden states and all pairs in float64."""
 
 from __future__ import annotations
 
@@ -11,42 +11,34 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import results
+from conftest import Cli, CliHere, results
 from jsonschema import validate
+from models import train_tokenizer
 from reference import leading, profile, states
-from transformers import AutoModelForCausalLM
-from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, small_machine
+from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+from vllm_engine import ALL, MACHINE, agree, engine, heard, news, prompted, requests, rolled, save_small
 
-from benchmarks._real import save_float32
 from lm_eval_dispersion.capture import Unsupported, capture_for
 from lm_eval_dispersion.record import schema
 
-
-@pytest.fixture(scope="module", autouse=True)
-def machine() -> Iterator[None]:
-    with small_machine():
-        yield
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_float32("SmolLM2-135M-Instruct", tmp_path_factory.mktemp("models") / "smollm2")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")
-def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_float32("gemma-3-270m", tmp_path_factory.mktemp("models") / "gemma")
+def model(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 @pytest.fixture(scope="module")
-def model(smollm2: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)
-
-
-@pytest.fixture(scope="module")
-def lm(smollm2: Path) -> Iterator[Any]:
-    """Every layer, compiled graphs, prompts in chunks, prefixes cached."""
-    with engine(smollm2, worker_extension_cls=ALL, max_num_batched_tokens=192, enable_prefix_caching=True) as found:
+def lm(folder: Path) -> Iterator[Any]:
+    """As a user starts it: engine and worker apart, compiled graphs. Prompts in chunks, prefixes cached."""
+    arguments = {"enforce_eager": False, "max_num_batched_tokens": 192, "enable_prefix_caching": True}
+    with engine(folder, apart=True, **arguments) as found:
         yield found
 
 
@@ -58,6 +50,12 @@ def texts() -> list[str]:
 def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any, texts: list[str]) -> None:
     assert agree(model, lm, texts, within=1e-5, nats=1e-4, layers=slice(None)) >= 5
     assert capture_for(lm).window == 512
+
+
+def test_every_layer_of_a_real_model_is_that_of_transformers(smollm2: Path, texts: list[str]) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)
+    with engine(smollm2, max_num_batched_tokens=192, batch_size="auto") as lm:
+        assert agree(reference, lm, texts, within=1e-5, nats=1e-4, layers=slice(None)) >= 5
 
 
 def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any, texts: list[str]) -> None:
@@ -94,7 +92,7 @@ def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: A
         vectors = states(model, tokens)[:, leading(tokens, {lm.eot_token_id, lm.tokenizer.bos_token_id}) :]
         assert found[i].vectors == vectors.shape[1]
         np.testing.assert_allclose(found[i].dispersion, profile(vectors), atol=1e-5)
-    assert answers == stock and sums.across.count.tolist() == [3] * 31
+    assert answers == stock and sums.across.count.tolist() == [3] * len(vectors)
 
 
 def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str]) -> None:
@@ -103,9 +101,16 @@ def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str])
     assert lm.model.collective_rpc("dispersion_listens") == [[]]
 
 
-def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(gemma: Path, texts: list[str]) -> None:
-    reference = AutoModelForCausalLM.from_pretrained(gemma, dtype=torch.float32)
-    with heard() as lines, engine(gemma, enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
+def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(tmp_path: Path, texts: list[str]) -> None:
+    tokenizer = train_tokenizer(tmp_path)
+    shape = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 1024}
+    special = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": None}
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(**shape, **heads, **special, initializer_range=0.1)
+    reference = Gemma3ForCausalLM(config).eval()
+    reference.save_pretrained(tmp_path)
+    with heard() as lines, engine(tmp_path, batch_size=2) as lm:
         assert agree(reference, lm, texts[:2], within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 2
         (said,) = lines
         assert said.levelname == "WARNING" and "\n" not in said.getMessage()
@@ -115,21 +120,24 @@ def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(gemma
         assert described["model"]["parameters"] == reference.num_parameters()
 
 
-def test_bfloat16(smollm2: Path, texts: list[str]) -> None:
-    reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.bfloat16)
-    with engine(smollm2, dtype="bfloat16", enforce_eager=True, worker_extension_cls=ALL, batch_size=2) as lm:
+def test_bfloat16(folder: Path, texts: list[str]) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    with engine(folder, dtype="bfloat16", batch_size=2) as lm:
         assert agree(reference, lm, texts, within=1e-2, nats=0.05, layers=slice(None)) >= 5
 
 
-def test_the_command_line_records_beside_stock_numbers(cli: Any, smollm2: Path, tmp_path: Path) -> None:
+def test_the_command_line_records_beside_stock_numbers(
+    cli: Cli, cli_here: CliHere, smollm2: Path, tmp_path: Path
+) -> None:
     tasks = "dispersion_demo_news,dispersion_demo_mmlu"
     shared = ("--tasks", tasks, "--limit", "3")
     arguments = f"pretrained={smollm2},dtype=float32"
     done = cli("--model", "vllm", "--model_args", f"{arguments},max_model_len=1024,enforce_eager=True", *shared,
-        "--output_path", str(tmp_path / "vllm"))  # fmt: skip
+        "--output_path", str(tmp_path / "vllm"), **MACHINE)  # fmt: skip
     (said,) = [line for line in done.stderr.splitlines() if "dispersion of the last hidden state" in line]
     assert said.endswith(f"for all layers add worker_extension_cls={ALL} to --model_args")
-    cli("--model", "hf", "--device", "cpu", "--model_args", arguments, *shared, "--output_path", str(tmp_path / "hf"))
+    to = ("--output_path", str(tmp_path / "hf"))
+    cli_here("--model", "hf", "--device", "cpu", "--model_args", arguments, *shared, *to)
     ours, theirs = results(tmp_path / "vllm"), results(tmp_path / "hf")
     for task in tasks.split(","):
         record, other = (run["configs"][task]["metadata"]["dispersion"] for run in (ours, theirs))

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from models import save_tiny_llama
 from peft import LoraConfig, TaskType, get_peft_model
 from reference import profile, states
 from transformers import AutoModelForCausalLM
-from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, small_machine
+from vllm_engine import ALL, agree, engine, heard, news, prompted, requests, rolled, save_small
 
 from lm_eval_dispersion.capture import capture_for
 
-
-@pytest.fixture(scope="module", autouse=True)
-def machine() -> Iterator[None]:
-    with small_machine():
-        yield
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """vLLM's attention on the CPU has heads of 32 components and more."""
-    shape = {"hidden_size": 128, "intermediate_size": 128, "num_attention_heads": 2, "num_key_value_heads": 2}
-    return save_tiny_llama(tmp_path_factory.mktemp("llama"), **shape)
+    return save_small(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +28,8 @@ def model(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-def small(folder: Path, **arguments: Any) -> Any:
-    return engine(folder, **{"enforce_eager": True, "batch_size": "auto", **arguments})
-
-
 def test_each_state_counts_once_in_a_tensor_parallel_group(folder: Path, model: Any) -> None:
-    with (
-        small_machine(VLLM_CPU_OMP_THREADS_BIND="0|1"),
-        small(folder, tensor_parallel_size=2, worker_extension_cls=ALL) as lm,
-    ):
+    with engine(folder, apart=True, tensor_parallel_size=2, batch_size="auto") as lm:
         assert capture_for(lm).describe()["engine"]["processes"] == 2
         assert agree(model, lm, news(), within=1e-5, nats=1e-4, layers=slice(None)) >= 5
 
@@ -56,7 +41,7 @@ def preemptions(lm: Any) -> int:
 def test_a_prompt_that_is_preempted_and_run_again_counts_once(folder: Path, model: Any) -> None:
     """Six prompts that grow by 120 tokens each, in a cache that holds two of them whole."""
     arguments = {"block_size": 32, "num_gpu_blocks_override": 17, "max_num_batched_tokens": 64}
-    with small(folder, max_model_len=320, worker_extension_cls=ALL, disable_log_stats=False, **arguments) as lm:
+    with engine(folder, max_model_len=320, disable_log_stats=False, batch_size="auto", **arguments) as lm:
         prompts = [lm.tokenizer.decode(lm.tok_encode(text)[:120]) for text in news()[:4]]
         prompts += [lm.tokenizer.decode(lm.tok_encode(text)[120:200]) for text in news()[:2]]
         settings = {"until": [], "max_gen_toks": 120, "do_sample": False, "ignore_eos": True}
@@ -74,7 +59,7 @@ def test_a_prompt_that_is_preempted_and_run_again_counts_once(folder: Path, mode
 
 
 def test_one_sequence_at_a_time_with_and_without_recording(folder: Path, model: Any) -> None:
-    with heard() as lines, small(folder, max_num_seqs=1) as lm:
+    with heard() as lines, engine(folder, worker_extension_cls="", max_num_seqs=1, batch_size="auto") as lm:
         assert agree(model, lm, news(), within=1e-5, nats=1e-4, layers=slice(-1, None)) >= 5
         made = requests("loglikelihood", [(text, " and so on") for text in news()])
         first, second = ([a for a, _ in lm.loglikelihood(made)] for _ in range(2))
@@ -95,7 +80,7 @@ def test_an_adapter_is_at_work_in_what_is_recorded(folder: Path, model: Any, tmp
     config = LoraConfig(r=8, task_type=TaskType.CAUSAL_LM, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), config).eval()
     adapted.save_pretrained(tmp_path)
-    with small(folder, lora_local_path=str(tmp_path), worker_extension_cls=ALL, max_num_seqs=1) as lm:
+    with engine(folder, lora_local_path=str(tmp_path), max_num_seqs=1, batch_size="auto") as lm:
         assert agree(adapted, lm, news(), within=1e-5, nats=1e-4, layers=slice(None)) >= 5
         assert capture_for(lm).describe()["model"]["peft"]
         tokens = lm.tok_encode(news()[0])

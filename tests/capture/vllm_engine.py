@@ -1,4 +1,4 @@
-"""The real vLLM engine in a process of its own, and its D against transformers' own hidden states."""
+"""The real vLLM engine, and its D against transformers' own hidden states."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from lm_eval.api.instance import Instance
+from models import save_tiny_llama
 from reference import document_windows, profile
 
 from lm_eval_dispersion.capture import Owner, Reduced, Sums, Window, capture_for
@@ -22,13 +23,8 @@ from lm_eval_dispersion.corpora import demo_news
 ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
 
 
-@contextmanager
-def small_machine(**environment: str) -> Iterator[None]:
-    """What an engine started inside may use."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", **environment}.items():
-            patch.setenv(name, value)
-        yield
+MACHINE = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+"""What an engine may use: a GiB, and whatever core is free."""
 
 
 @contextmanager
@@ -48,15 +44,34 @@ def heard() -> Iterator[list[logging.LogRecord]]:
 
 
 @contextmanager
-def engine(folder: Path, **arguments: Any) -> Iterator[Any]:
-    """lm_eval's ``VLLM`` on a model's folder, in float32 unless told otherwise."""
-    from lm_eval.models.vllm_causallms import VLLM
+def engine(folder: Path, *, apart: bool = False, **arguments: Any) -> Iterator[Any]:
+    """lm_eval's ``VLLM`` on a model's folder, in float32 and eager unless told otherwise.
 
-    lm = VLLM(pretrained=str(folder), **{"dtype": "float32", "max_model_len": 1024, **arguments})
-    try:
-        yield lm
-    finally:
-        lm.model.llm_engine.engine_core.shutdown()
+    By itself vLLM runs its engine and each worker in a process of its own (``apart``), which import everything again:
+    most of the time an engine takes. Within this process it is the same engine.
+    """
+    from lm_eval.models.vllm_causallms import VLLM
+    from vllm.distributed import cleanup_dist_env_and_memory
+
+    if not apart:
+        arguments["distributed_executor_backend"] = "uni"
+    settings = {"dtype": "float32", "max_model_len": 1024, "enforce_eager": True, "worker_extension_cls": ALL}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", torch.set_num_threads)  # a worker replaces it
+        for name, value in {**MACHINE, "VLLM_ENABLE_V1_MULTIPROCESSING": str(int(apart))}.items():
+            patch.setenv(name, value)
+        lm = VLLM(pretrained=str(folder), **settings | arguments)
+        try:
+            yield lm
+        finally:
+            lm.model.llm_engine.engine_core.shutdown()
+            cleanup_dist_env_and_memory()
+
+
+def save_small(folder: Path, **config: Any) -> Path:
+    """A tiny Llama that vLLM can run: on the CPU, its attention has heads of 32 components and more."""
+    shape = {"hidden_size": 128, "intermediate_size": 128, "num_attention_heads": 2, "num_key_value_heads": 2}
+    return save_tiny_llama(folder, **shape | config)
 
 
 def news() -> list[str]:

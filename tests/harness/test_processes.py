@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli, results, samples
+from conftest import CliHere, results, samples
 from stock import EVERY, recorded, write_tasks
 
 # Zero-shot ones: lm_eval draws few-shot examples in the order of a process's own documents.
@@ -26,7 +26,7 @@ cli_evaluate()
 """
 
 
-def test_two_processes_give_the_numbers_of_one(cli: Cli, tiny_llama: Path, tmp_path: Path) -> None:
+def test_two_processes_give_the_numbers_of_one(cli_here: CliHere, tiny_llama: Path, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks", {name: EVERY[name] for name in NAMES})
     script = tmp_path / "launched.py"
     script.write_text(LAUNCHED)
@@ -38,7 +38,7 @@ def test_two_processes_give_the_numbers_of_one(cli: Cli, tiny_llama: Path, tmp_p
             *("--batch_size", str(batch_size), "--output_path", str(tmp_path / name), "--log_samples"),
         ]
 
-    cli(*arguments("one", 3))
+    cli_here(*arguments("one", 3))
     # `--multi_gpu` is what starts two processes; ACCELERATE_USE_CPU makes them a gloo group on the CPU.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]

@@ -9,11 +9,13 @@ import pytest
 from conftest import Cli, results, samples
 from stock import STOCK, recorded, write_tasks
 
-LIMIT = 6
+pytestmark = pytest.mark.long
+
+LIMIT = 4  # at a batch size of 3: a whole batch, and one that is not
 
 
 @pytest.fixture(scope="module")
-def runs(cli: Cli, smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def runs(cli: Cli, smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Output folders of two runs of the same requests: stock, and recording."""
     folder = tmp_path_factory.mktemp("runs")
     tasks = write_tasks(folder / "tasks", STOCK)
@@ -21,7 +23,7 @@ def runs(cli: Cli, smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> tu
     for name, wanted in (("stock", list(STOCK)), ("recording", [recorded(task) for task in STOCK])):
         # Stock rolling windows are cut at 512 only where max_length says so; ours are by themselves.
         cli(
-            *("--model", "hf", "--device", "cpu", "--model_args", f"{smollm2},max_length=512"),
+            *("--model", "hf", "--device", "cpu", "--model_args", f"pretrained={smollm2},dtype=float32,max_length=512"),
             *("--tasks", ",".join(wanted), "--include_path", str(tasks), "--limit", str(LIMIT)),
             *("--batch_size", "3", "--output_path", str(folder / name), "--log_samples"),
         )

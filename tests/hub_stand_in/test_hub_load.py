@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,18 +33,19 @@ def status(error: HfHubHTTPError) -> int:
 def test_a_repository_of_many_files_and_commits_stays_quick_and_each_commit_keeps_its_tree(hub: Hub) -> None:
     files = {f"requests/{number % 256:02x}/{number:08d}.json": b"%d" % number for number in range(30_000)}
     repository = hub.add(DATA, files)
-    began = time.monotonic()
+    # Of this process, in which the stand-in is, too: what a busy neighbour takes does not count.
+    began = time.process_time()
     for number in range(2_000):
         repository.change("x", {f"states/{number % 16:x}.json": b"%d" % number})
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert len(repository.head.files) == 30_016
     assert len(repository.commits[0].files) == 30_000
     assert repository.commits[18].files["states/1.json"].content == b"17"
-    api, began = HfApi(endpoint=hub.url), time.monotonic()
+    api, began = HfApi(endpoint=hub.url), time.process_time()
     assert len(list(api.list_repo_tree(DATA, "requests/07", repo_type="dataset"))) == 118
     assert len(api.get_paths_info(DATA, list(files)[:200], repo_type="dataset")) == 200
     assert api.dataset_info(DATA, expand=["sha"]).sha == repository.head.oid
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     everything = list(api.list_repo_tree(DATA, repo_type="dataset", recursive=True))
     assert len(everything) == 30_016 + 256 + 2
 
@@ -106,16 +108,20 @@ def test_a_refusal_can_say_when_to_come_back(hub: Hub, api: HfApi) -> None:
     assert (status(refused.value), refused.value.response.headers["Retry-After"]) == (429, "1")
 
 
-def test_commits_beyond_the_quota_are_refused_until_the_hour_has_passed(hub: Hub, api: HfApi) -> None:
-    hub.commits_per_hour, hub.hour = 3, 2.0
+def test_commits_beyond_the_quota_are_refused_until_the_hour_has_passed(
+    hub: Hub, api: HfApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("hub._writing.time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
+    hub.commits_per_hour = 3
     for number in range(3):
         commit(api, f"{number}.json", b"x")
     with pytest.raises(HfHubHTTPError, match="3 per hour") as refused:
         commit(api, "4.json", b"x")
     wait = int(refused.value.response.headers["Retry-After"])
-    assert (status(refused.value), wait) in ((429, 1), (429, 2))
+    assert (status(refused.value), wait) == (429, 3600)
     assert hub.refused_commits == 1
-    time.sleep(wait)
+    now += wait
     commit(api, "4.json", b"x")
     assert len(hub.repositories[DATA].commits) == 5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dispersion_leaderboard.queue._unit import Reason
+from dispersion_leaderboard.requests import Reason
 from hub import Hub
 from space_site import loopback
 

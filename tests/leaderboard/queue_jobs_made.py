@@ -7,10 +7,9 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, TypeVar
 
-from dispersion_leaderboard.queue._job_end import told
-from dispersion_leaderboard.queue._jobs import JobsExecutor
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Outcome, Unit
+from dispersion_leaderboard.requests import Request
+from dispersion_leaderboard.running import JobsExecutor, Outcome, Unit
+from dispersion_leaderboard.running._job_end import told
 from hub import Hub, Job
 
 STORE = "hf://datasets/org/results"

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispersion_leaderboard.queue import Queue, open_tree
-from dispersion_leaderboard.queue._states import Entry, Shard, State
+from dispersion_leaderboard.requests import Entry, Queue, Shard, State
+from dispersion_leaderboard.store import open_tree
 from hub import WRITER, Hub
 from hub._blob import Blob
 from hub._content import Commit, Repository

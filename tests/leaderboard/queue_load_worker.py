@@ -11,9 +11,9 @@ import signal
 import sys
 import time
 
-from dispersion_leaderboard.queue import Policy, Queue, Results, Worker, open_tree
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
+from dispersion_leaderboard.requests import Queue, Reason, Request
+from dispersion_leaderboard.running import Outcome, Policy, Unit, Worker
+from dispersion_leaderboard.store import Results, open_tree
 from queue_made import SUITE, results_of
 
 PLACE = "hf://datasets/org/{}"

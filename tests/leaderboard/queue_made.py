@@ -9,14 +9,9 @@ from hashlib import sha1
 from pathlib import Path
 
 import pytest
-from dispersion_leaderboard.queue._queue import Change, Queue
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._results import Results
-from dispersion_leaderboard.queue._states import Entry, later
-from dispersion_leaderboard.queue._suites import Suite
-from dispersion_leaderboard.queue._tree import Tree
-from dispersion_leaderboard.queue._unit import Outcome, Reason, Unit
-from dispersion_leaderboard.queue._worker import Policy, Worker
+from dispersion_leaderboard.requests import Change, Entry, Queue, Reason, Request, Suite, later
+from dispersion_leaderboard.running import Outcome, Policy, Unit, Worker
+from dispersion_leaderboard.store import Results, Tree
 from space_site import loopback
 
 SUITE = Suite("made", (("task_a",), ("task_b",)))
@@ -27,7 +22,7 @@ Stores = Callable[[str], Tree]
 @contextmanager
 def opened(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     """Opens stores by name: folders, or dataset repositories of a stand-in of the Hub."""
-    from dispersion_leaderboard.queue._open import PREFIX, open_tree
+    from dispersion_leaderboard.store import PREFIX, open_tree
 
     if kind == "folder":
         yield lambda name: open_tree(str(folder / name))

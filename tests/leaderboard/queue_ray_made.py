@@ -11,24 +11,31 @@ from typing import Any
 
 import psutil
 import pytest
-from dispersion_leaderboard.queue._admission import inspect_folder
-from dispersion_leaderboard.queue._request import Request
-from dispersion_leaderboard.queue._unit import Unit
+from dispersion_leaderboard.admission import inspect_folder
+from dispersion_leaderboard.requests import Request
+from dispersion_leaderboard.running import Unit
 
 
 @contextmanager
-def cluster(**head: Any) -> Iterator[Any]:
-    """Two processors, no dashboard, and temporary files of its own, in a path short enough for a socket's name."""
-    from ray.cluster_utils import Cluster
-
+def apart() -> Iterator[Path]:
+    """Clusters that are started meanwhile have their temporary files here: a socket's name has to be short."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
         patch.setenv("TMPDIR", folder)
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setattr(tempfile, "tempdir", None)
+        yield Path(folder)
+
+
+@contextmanager
+def cluster(**head: Any) -> Iterator[Any]:
+    """Two processors and no dashboard."""
+    from ray.cluster_utils import Cluster
+
+    with apart() as folder:
         usual = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}
         made = Cluster(initialize_head=True, head_node_args=usual | head)
-        made.folder = Path(folder)
+        made.folder = folder
         try:
             yield made
         finally:
@@ -49,8 +56,9 @@ def lm_evals(folder: Path) -> list[psutil.Process]:
 
 def busy(folder: Path) -> list[psutil.Process]:
     """Those of them that have been at it for a while: lm_eval itself, not what guards it."""
-    found = [process for process in lm_evals(folder) if process.ppid() in {one.pid for one in lm_evals(folder)}]
-    return [process for process in found if time.time() - process.create_time() > 2]
+    found = lm_evals(folder)
+    guards = {one.pid for one in found}
+    return [one for one in found if one.ppid() in guards and time.time() - one.create_time() > 2]
 
 
 def task_of(process: psutil.Process) -> psutil.Process:

@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
+from filelock import FileLock
 from made import FAMILIES, HOSTILE, HOSTILE_TASK, TASKS, made, save, task_named
 from pages import chromium
 from playwright.sync_api import sync_playwright
 
+_started = ExitStack()
+_browsers: list[Any] = []
+_files: set[Path] = set()
+"""With tests that look at pages."""
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        found = chromium(playwright)
-        yield found
-        found.close()
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _files.update(item.path for item in session.items if "browser" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture
+def browser() -> Any:
+    """One for all these files: it starts with the first test that wants it."""
+    if not _browsers:
+        with ExitStack() as starting:
+            _browsers.append(chromium(starting.enter_context(sync_playwright())))
+            starting.callback(lambda: _browsers.pop().close())
+            _started.push(starting.pop_all())
+    return _browsers[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Ends the browser before another file: its event loop is this thread's, where others may run one of their own."""
+    if nextitem is None or nextitem.path not in _files:
+        _started.close()
 
 
 @pytest.fixture
@@ -38,8 +61,20 @@ def page(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of :func:`_make`, built once for all the processes of a run."""
+    here = tmp_path_factory.getbasetemp()
+    root = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+    with FileLock(root / "made.lock"):
+        if not (root / "made").exists():
+            shutil.rmtree(root / "made.part", ignore_errors=True)
+            (root / "made.part").mkdir()
+            _make(root / "made.part")
+            (root / "made.part").rename(root / "made")
+    return root / "made" / "site"
+
+
+def _make(folder: Path) -> None:
     """40 models that do not exist, in 5 families, a dozen with hostile names, some with less than the others."""
-    folder = tmp_path_factory.mktemp("made")
     overrides = [f"  - {{family: {json.dumps(name)}, match: 'x{i}-'}}" for i, name in enumerate(FAMILIES)]
     (folder / "overrides.yaml").write_text("families:\n" + "\n".join(overrides) + "\n", encoding="utf-8")
     for i in range(40):
@@ -65,7 +100,6 @@ def made_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken.parent.mkdir()
     broken.write_text("{")
     build([str(folder / "results")], folder / "site", read_conventions(folder / "overrides.yaml"))
-    return folder / "site"
 
 
 @pytest.fixture(scope="session")

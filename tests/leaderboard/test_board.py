@@ -62,6 +62,14 @@ def test_a_wrapped_task_and_lm_evals_own_are_one_column(tmp_path: Path) -> None:
     assert np.isfinite(found.values[:, piqa]).all() and found.columns[piqa].chance == 0.5
 
 
+def test_the_boards_note_stands_beside_the_names_of_that_model_only(tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text("models: {org/a: {note: just measured}}")
+    conventions = read_conventions(tmp_path / "o.yaml")
+    board(tmp_path / "runs", run("org/a"), run("org/b", 1))
+    found = lay_out(read_records([str(tmp_path / "runs")], conventions), conventions)
+    assert sorted(found.entries["title"]) == ["org/a (just measured)", "org/b"]
+
+
 @pytest.mark.parametrize("what", ["version", "shots", "limit", "text"])
 def test_what_is_not_comparable_stands_apart(tmp_path: Path, what: str) -> None:
     other = run("org/b", 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dispersion_leaderboard.publish import publish
 from hub import WRITER, Hub
+from hub._blob import Blob
+from hub._content import Commit
 from huggingface_hub import constants
 from space_site import CARD, SPACE, digest, loopback, published, recorded_waits, shown, space, write_site
 
@@ -143,6 +145,23 @@ def test_attempts_are_counted_anew_once_a_commit_has_landed(
     publish(site, SPACE)
     assert published(hub) == shown(site)
     assert waits == [1, 2, 4, 8, 16] * 2
+
+
+def test_a_space_that_does_not_keep_what_is_uploaded_is_given_up_after_some_rounds(
+    hub: Hub, site: Path, waits: list[float]
+) -> None:
+    publish(site, SPACE)
+    (site / "models/a.html").write_text("new")
+    inner = space(hub).commit
+
+    def commit(title: str, changes: Mapping[str, Blob | None], *rest: str) -> Commit:
+        return inner(title, {path: blob for path, blob in changes.items() if path != "models/a.html"}, *rest)
+
+    space(hub).commit = commit  # type: ignore[method-assign]
+    before = len(space(hub).commits)
+    assert "does not keep what is uploaded, such as models/a.html; does another job" in refused(site)
+    assert waits == [2, 4, 8, 16]
+    assert len(space(hub).commits) == before + 5
 
 
 @pytest.mark.parametrize("endpoint", ["create", "info", "validate-yaml"])

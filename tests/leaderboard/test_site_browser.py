@@ -13,8 +13,7 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
-from pages import chromium, column, ready, rows, served, sort_by
-from playwright.sync_api import sync_playwright
+from pages import column, ready, rows, served, sort_by
 
 EXAMPLE = Path(__file__).parent / "example"
 SMOL = "SmolLM2-135M-Instruct"
@@ -34,30 +33,9 @@ def table(site: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_playwright() as playwright:
-        found = chromium(playwright)
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
     with served(site) as url:
         yield url
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A fresh page; whatever it complains of fails the test."""
-    complaints: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    found = context.new_page()
-    found.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-    found.on("pageerror", lambda e: complaints.append(str(e)))
-    yield found
-    context.close()
-    assert complaints == []
 
 
 def every_page(site: Path) -> list[str]:

@@ -27,6 +27,7 @@ _ABOUT = [
     "training_compute",
     "licence",
     "model_kind",
+    "note",
     "dtype",
     "quantisation",
     "engine",
@@ -120,7 +121,7 @@ def _ranked(columns: tuple[Column, ...], values: Floats) -> list[int]:
 
 
 def _titles(entries: pd.DataFrame) -> list[str]:
-    """The model's name, and as much of its configuration as tells it from the others of that name."""
+    """The model's name, as much of its configuration as tells it from the others of that name, and the board's note."""
     parts = {"precision": entries["dtype"] + " " + entries["quantisation"]}
     parts |= {name: entries[name] for name in ("engine", "gguf_file", "peft", "chat_template", "system_prompt")}
     # A commit is told by its first digits; a name (step1000, step10000) only by all of it.
@@ -135,6 +136,7 @@ def _titles(entries: pd.DataFrame) -> list[str]:
             for name, part in parts.items()
             if len(same) > 1 and part.iloc[same].nunique() > 1
         ]
+        told += [note] if (note := entries["note"].iat[i]) else []
         titles.append(f"{model} ({', '.join(told)})" if told else model)
     return titles
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 # The client's transport: httpx2, and httpx before huggingface_hub 2.
 httpx: Any = import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
@@ -47,7 +49,7 @@ class Refused(Exception):
 
 
 class Patience:
-    """Counts failures, and waits longer after each.
+    """Asks again what may be answered a little later: after a second, then after longer, or when the Hub says.
 
     Args:
         repository: ``ORG/NAME``, as lines for the user call it.
@@ -56,43 +58,59 @@ class Patience:
 
     def __init__(self, repository: str, endpoint: str) -> None:
         self._repository, self._endpoint = repository, endpoint
-        self._failures = 0
         self._answered = False
 
     def answered(self) -> None:
         """The Hub can be reached: a connection that fails from now on may come back."""
         self._answered = True
 
-    def progressed(self) -> None:
-        """A commit has landed: failures are counted anew."""
-        self._failures = 0
-
-    def wait(self, error: Exception, *, passes: bool = False) -> None:
-        """Waits before another attempt.
+    def __call__(self, ask: Callable[[], T], passes: type[Exception] | tuple[type[Exception], ...] = ()) -> T:
+        """The answer to a question.
 
         Args:
-            error: what the client raised.
-            passes: the caller knows that it will pass.
+            ask: raises ``REFUSALS``; called again where they may pass.
+            passes: of these it is known that they will.
 
         Raises:
             Refused: where waiting cannot help, or has not.
         """
-        self._failures += 1
-        if not passes and not self._may_pass(error):
+        try:
+            return self.retrying(lambda error: isinstance(error, passes) or self._may_pass(error))(ask)
+        except REFUSALS as error:
             raise Refused(self.line(error)) from error
-        asked = _asked_to_wait(error.response.headers) if isinstance(error, HfHubHTTPError) else None
-        if asked is not None and asked > LONGEST:
+
+    def retrying(self, again: Callable[[BaseException], bool]) -> Retrying:
+        """Calls again what raises certain exceptions, which are refusals or caused by one.
+
+        The call raises what is not called again, and ``Refused`` where waiting has not helped.
+        """
+        return Retrying(
+            retry=retry_if_exception(again),
+            wait=_seconds,
+            stop=lambda state: _too_long(state) or stop_after_attempt(FAILURES)(state),
+            before_sleep=_say,
+            retry_error_callback=self._give_up,
+        )
+
+    def demand_passing(self, error: Exception) -> None:
+        """Goes on where another attempt may be accepted.
+
+        Raises:
+            Refused: where it will not.
+        """
+        if not self._may_pass(error):
+            raise Refused(self.line(error)) from error
+
+    def _give_up(self, state: RetryCallState) -> NoReturn:
+        error = _refusal(state)
+        if _too_long(state):
+            asked = _asked_to_wait(error) or 0
             raise Refused(
                 f"the Hub asks to wait {asked / 60:.0f} minutes ({_said(error)}); run this again then, "
                 "what is uploaded already is not uploaded twice",
                 after=asked + 1,
             ) from error
-        if self._failures == FAILURES:
-            self._failures = 0  # whoever comes again after a while starts anew
-            raise Refused(f"given up after {FAILURES} attempts; {self.line(error)}", after=LONGEST) from error
-        seconds = min(2.0 ** (self._failures - 1), 30) if asked is None else asked + 1
-        tqdm.write(f"{_said(error)}; again in {seconds:.0f} s", file=sys.stderr)
-        time.sleep(seconds)
+        raise Refused(f"given up after {FAILURES} attempts; {self.line(error)}", after=LONGEST) from error
 
     def line(self, error: Exception) -> str:
         """What the user reads: the cause and the fix."""
@@ -111,7 +129,7 @@ class Patience:
             return f"no right to write to {self._repository} ({said}); use a token with write access to {organisation}"
         return f"the Hub refuses {self._repository}: {said}"
 
-    def _may_pass(self, error: Exception) -> bool:
+    def _may_pass(self, error: BaseException) -> bool:
         if isinstance(error, HfHubHTTPError):
             return error.response.status_code in _PASSING and _sent_once(error.response.request)
         if isinstance(error, httpx.TransportError):
@@ -131,8 +149,33 @@ def _sent_once(request: Any) -> bool:
     return bool(_SENT_ONCE.search(request.url.path))
 
 
-def _asked_to_wait(headers: Mapping[str, str]) -> int | None:
+def _refusal(state: RetryCallState) -> Exception:
+    """The last one; of an exception of ours its cause."""
+    error = state.outcome.exception() if state.outcome else None
+    if error is not None and not isinstance(error, REFUSALS):
+        error = error.__cause__
+    assert isinstance(error, Exception)
+    return error
+
+
+def _seconds(state: RetryCallState) -> float:
+    asked = _asked_to_wait(_refusal(state))
+    return float(wait_exponential(max=30)(state)) if asked is None else asked + 1
+
+
+def _too_long(state: RetryCallState) -> bool:
+    return (_asked_to_wait(_refusal(state)) or 0) > LONGEST
+
+
+def _say(state: RetryCallState) -> None:
+    tqdm.write(f"{_said(_refusal(state))}; again in {state.upcoming_sleep:.0f} s", file=sys.stderr)
+
+
+def _asked_to_wait(error: Exception) -> int | None:
     """Seconds, by either header that the Hub sends; the second stands on every answer, also where some are left."""
+    if not isinstance(error, HfHubHTTPError):
+        return None
+    headers: Mapping[str, str] = error.response.headers
     if (after := headers.get("retry-after", "")).isdigit():
         return int(after)
     spent = re.search(r";\s*r=0\s*;\s*t=(\d+)", headers.get("ratelimit", ""))

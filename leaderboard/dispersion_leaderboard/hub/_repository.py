@@ -12,7 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, 
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-from dispersion_leaderboard.hub._patience import REFUSALS, Patience
+from dispersion_leaderboard.hub._patience import Patience
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,21 @@ class Repository:
 
     def find(self) -> Any | None:
         """What is said of it (``SpaceInfo`` or ``DatasetInfo``); None where there is none, or none that may be seen."""
-        while True:
+
+        def ask() -> Any | None:
             try:
                 return self._ask()
             except RepositoryNotFoundError as error:
                 # Without a token, and only then, 401 is the answer for what is not there.
                 if error.response.status_code == 404 or get_token() is None:
                     return None
-                self.patience.wait(error)
-            except REFUSALS as error:
-                self.patience.wait(error)
+                raise
+
+        return self.patience(ask)
 
     def head(self) -> str:
         """The newest commit of what is known to be there, also where the Hub does not show it yet."""
-        while True:
-            try:
-                return str(self._ask("sha").sha)
-            except REFUSALS as error:
-                self.patience.wait(error, passes=isinstance(error, RepositoryNotFoundError))
+        return self.patience(lambda: str(self._ask("sha").sha), RepositoryNotFoundError)
 
     def _ask(self, *parts: str) -> Any:
         """All that is told, or some parts: the list of all files is long."""
@@ -57,7 +54,8 @@ class Repository:
 
     def files(self, commit: str, folder: str | None = None) -> dict[str, RepoFile]:
         """What it holds at a commit, by path; of a folder, its own files, and none where there is no such folder."""
-        while True:
+
+        def ask() -> dict[str, RepoFile]:
             try:
                 tree = self.api.list_repo_tree(
                     self.name, folder, repo_type=self.kind, revision=commit, recursive=folder is None
@@ -65,19 +63,16 @@ class Repository:
                 return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
             except EntryNotFoundError:
                 return {}
-            except REFUSALS as error:
-                self.patience.wait(error, passes=isinstance(error, RevisionNotFoundError))
+
+        return self.patience(ask, RevisionNotFoundError)
 
     def create(self, private: bool = False) -> None:
         """Makes it; one that is there by now is as good."""
         sdk = {"space_sdk": "static"} if self.kind == "space" else {}
-        while True:
-            try:
-                # Without --private an organisation's own default holds.
-                self.api.create_repo(self.name, repo_type=self.kind, private=private or None, exist_ok=True, **sdk)
-                return
-            except REFUSALS as error:
-                self.patience.wait(error)
+        # Without --private an organisation's own default holds.
+        self.patience(
+            lambda: self.api.create_repo(self.name, repo_type=self.kind, private=private or None, exist_ok=True, **sdk)
+        )
 
     def commit(
         self, operations: Sequence[CommitOperationAdd | CommitOperationDelete], parent: str, message: str

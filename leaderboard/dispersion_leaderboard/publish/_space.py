@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HFValidationError
@@ -13,17 +11,10 @@ from huggingface_hub.hf_api import RepoFile, SpaceInfo
 from huggingface_hub.utils import validate_repo_id
 from tqdm import tqdm
 
-from dispersion_leaderboard.hub import REFUSALS, Patience, Refused, Repository, may_be_too_large
+from dispersion_leaderboard.hub import Patience, Refused, Repository
 from dispersion_leaderboard.publish._difference import SiteFile, difference, site_files
+from dispersion_leaderboard.publish._upload import synchronise
 
-FILES = 1000
-"""In one commit at most, halved whenever one fails that may have been too large.
-
-The Hub's documentation recommends fewer than 100 and its client goes up to this many; it allows about 128 commits an
-hour, and a site has thousands of pages.
-"""
-_FEWEST = 50
-_ROUNDS = 5
 _NAMED = 10
 _TAG = "representation-dispersion"
 _TEMPLATE = frozenset({".gitattributes", "README.md", "index.html", "style.css"})
@@ -104,38 +95,8 @@ def _publish(hub: Repository, files: Sequence[SiteFile], private: bool) -> None:
         print("nothing has changed: no commit")
         return
     with tqdm(total=changes.bytes, unit="B", unit_scale=True, desc="Uploading", disable=None) as bar:
-        _synchronise(hub, files, head, there, bar)
+        synchronise(hub, files, head, there, bar)
     print(f"uploaded {len(changes.upload)} files ({_size(changes.bytes)}), deleted {len(changes.delete)}")
-
-
-def _synchronise(
-    hub: Repository, files: Sequence[SiteFile], head: str, there: dict[str, RepoFile], bar: tqdm[NoReturn]
-) -> None:
-    most, finished = FILES, 0
-    while changes := difference(files, there):
-        if finished == _ROUNDS:
-            some = (*(file.path for file in changes.upload), *changes.delete)[0]
-            raise Refused(f"{hub.name} does not keep what is uploaded, such as {some}; does another job write to it?")
-        if finished:
-            time.sleep(2**finished)
-        bar.total = bar.n + changes.bytes
-        for batch in changes.batches(most):
-            try:
-                head = hub.commit(batch.operations(), head, "Update the leaderboard")
-            except REFUSALS as error:
-                hub.patience.wait(error)
-                if may_be_too_large(error):
-                    most = max(most // 2, _FEWEST)
-                # The commit may stand all the same: what is there decides what is still to do.
-                head = hub.head()
-                break
-            hub.patience.progressed()
-            bar.update(batch.bytes)
-        else:
-            finished += 1
-        # The client leaves out files that the Hub has, and a commit that is left empty succeeds whatever its parent:
-        # so a success is looked at too. It is by its own commit, for what `main` is said to be can lag behind.
-        there = hub.files(head)
 
 
 def _refuse_foreign(space: str, info: SpaceInfo, there: Collection[str], private: bool) -> None:

@@ -2,6 +2,17 @@
 
 from dispersion_leaderboard.records._clean import clean
 from dispersion_leaderboard.records._conventions import Conventions, read_conventions
+from dispersion_leaderboard.records._source import results_files, results_folder
 from dispersion_leaderboard.records._table import Records, read_records, write_parquet, write_table
 
-__all__ = ["Conventions", "Records", "clean", "read_conventions", "read_records", "write_parquet", "write_table"]
+__all__ = [
+    "Conventions",
+    "Records",
+    "clean",
+    "read_conventions",
+    "read_records",
+    "results_files",
+    "results_folder",
+    "write_parquet",
+    "write_table",
+]

@@ -16,7 +16,7 @@ from dispersion_leaderboard.records._clean import clean
 from dispersion_leaderboard.yaml_file import read_yaml
 
 _NUMBERS = {"parameters", "active_parameters", "training_compute"}
-_MODEL_KEYS = {"family", "tokenizer", "licence", "kind", *_NUMBERS}
+_MODEL_KEYS = {"family", "tokenizer", "licence", "kind", "note", *_NUMBERS}
 # Also 1_6b, as StabilityAI writes 1.6b.
 _SIZE = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?|(?<=-)\d_\d)([bm])(?![a-z])", re.IGNORECASE)
 _EXPERTS = re.compile(r"\d+x\d|moe|-a\d+(?:\.\d+)?b", re.IGNORECASE)
@@ -61,6 +61,7 @@ class Conventions:
             "family": family,
             "tokenizer": clean(known.get("tokenizer") or row["tokenizer"] or f"of {family}"),
             "licence": clean(known.get("licence") or ""),
+            "note": clean(known.get("note") or ""),
             "model_kind": clean(known.get("kind") or ("fine-tune" if tuned else "")),
             "parameters": int(parameters) if parameters else None,
             "parameters_from": "" if not parameters else "counted" if counted else "name",

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from dispersion_leaderboard.board import domain_observations, lay_out, observations
 from dispersion_leaderboard.predictors import TaskFit, fit_domains, fit_task
-from dispersion_leaderboard.queue._view import QueueView
-from dispersion_leaderboard.records import Conventions, read_records
-from dispersion_leaderboard.records._source import results_files, results_folder
+from dispersion_leaderboard.records import Conventions, read_records, results_files, results_folder
+from dispersion_leaderboard.requests import QueueView
 from dispersion_leaderboard.site._changelog import FILE as CHANGELOG
 from dispersion_leaderboard.site._changelog import changelog
 from dispersion_leaderboard.site._model_page import write_models

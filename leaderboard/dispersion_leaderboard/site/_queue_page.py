@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from dispersion_leaderboard.queue._states import ATTEMPTS, Entry, State
-from dispersion_leaderboard.queue._unit import Reason
-from dispersion_leaderboard.queue._view import QueueView
 from dispersion_leaderboard.records import clean
+from dispersion_leaderboard.requests import ATTEMPTS, Entry, QueueView, Reason, State
 from dispersion_leaderboard.site._output import Output, script, script_item
 from dispersion_leaderboard.site._pages import Pages
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from dispersion_leaderboard.predictors import DomainObservations, Observations, Signal
 from scipy.special import expit
 
 CHANCE = 0.25
+SEEDS = [12, pytest.param(40, marks=pytest.mark.slow)]
+"""How often a truth is planted anew where rates are asked about: enough to notice, and enough to be sure."""
 
 
 def observations(truth: str, seed: int, models: int = 60, families: int = 12, depths: int = 21) -> Observations:

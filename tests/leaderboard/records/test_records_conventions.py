@@ -101,6 +101,7 @@ models:
     tokenizer: bytes
     licence: mit
     kind: base
+    note: ours
     parameters: 999
     active_parameters: 99
     training_compute: 8.4e+22
@@ -118,6 +119,7 @@ def test_every_key_of_the_users_file_goes_first(tmp_path: Path) -> None:
     row = one(read_records([str(tmp_path / "runs")], conventions).table, task="rivers")
     assert (row["family"], row["tokenizer"], row["licence"], row["model_kind"]) == ("Ours", "bytes", "mit", "base")
     assert (row["parameters"], row["active_parameters"], row["training_compute"]) == (999, 99, 8.4e22)
+    assert row["note"] == "ours"
     assert conventions.chance("capitals", "", 3) == 0.25 and conventions.chance("42", "", None) == 0
     assert conventions.headline("capitals", ["acc_norm", "acc"]) == "acc"
     assert told("tiny-other", conventions)["family"] == "Mine" and told("gpt2", conventions)["family"] == "GPT-2"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,29 @@ def test_hostile_names_in_tooltips_lists_and_comparisons(page: Any, made_site: P
             page.wait_for_selector("#vg-tooltip-element.visible")
             seen |= {name for name in HOSTILE[:2] if name in page.inner_text("#vg-tooltip-element")}
     assert seen == set(HOSTILE[:2]) and page.evaluate("window.pwned") is None
+
+
+def test_hostile_names_side_by_side_are_text(page: Any, made_site: Path, data: dict[str, Any]) -> None:
+    at = next(i for i, field in enumerate(data["fields"]) if field["key"] == "model")
+    keys = {row[at][0]: row[at][1].removeprefix("models/").removesuffix(".html") for row in data["rows"]}
+    for names in (HOSTILE[:4], HOSTILE[5:9]):
+        # Shown as it is made safe for a page, the third is what is left of it.
+        chosen = [key for name, key in keys.items() if any(shown_like(name, one) for one in names)]
+        assert len(chosen) == 4
+        page.goto("about:blank")
+        page.goto(f"file://{made_site}/compare.html#compare={','.join(chosen)}")
+        page.wait_for_selector("#profiles svg")
+        assert page.locator("#comparison thead a").count() == 4 and page.evaluate("window.pwned") is None
+
+
+def shown_like(shown: str, name: str) -> bool:
+    return shown == ("passwd" if name.startswith("..") else name.replace("\u202e", "‹U+202E›"))
+
+
+def test_no_name_makes_a_path(made_site: Path) -> None:
+    assert {p.name for p in made_site.parent.iterdir()} == {"overrides.yaml", "results", "site", ".site-cache"}
+    assert all(re.fullmatch(r"[a-z0-9-]+\.html", p.name) and len(p.name) < 90 for p in made_site.glob("models/*/*"))
+    assert len(list(made_site.glob("models/*/*.html"))) == 40
 
 
 def test_a_hostile_task_and_a_broken_files_name_are_text(page: Any, made_site: Path) -> None:

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from dispersion_leaderboard.queue._states import Entry, State
-from dispersion_leaderboard.queue._unit import Reason
-from dispersion_leaderboard.queue._view import QueueView
 from dispersion_leaderboard.records import read_conventions
+from dispersion_leaderboard.requests import Entry, QueueView, Reason, State
 from dispersion_leaderboard.site import build
 from dispersion_leaderboard.site._queue_page import REASONS, STATES
 from made import HOSTILE, digests, made, save

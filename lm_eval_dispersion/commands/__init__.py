@@ -1,0 +1,50 @@
+"""``lm-eval-dispersion``: what a person asks of runs and of the installation. One file a command.
+
+Each command imports what it needs when it runs, so that help and a mistake are said at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lm_eval_dispersion.commands import _doctor, _law, _show
+
+_app = typer.Typer(
+    help="Representation dispersion beside lm_eval: read runs, and check an installation.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_app.command("show")(_show.show)
+_app.command("law")(_law.law)
+_app.command("doctor")(_doctor.doctor)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; the exit status, 2 for a mistake in the arguments.
+
+    Args:
+        arguments: without the program's name; None for those of this process.
+
+    Raises:
+        SystemExit: for any other mistake of the user's, with its one line.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no block characters
+    try:
+        status = _app(arguments or ["--help"], prog_name="lm-eval-dispersion", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except Exception as error:
+        # Some versions of typer bring a click of their own: its exceptions have no other common name.
+        if not hasattr(error, "format_message"):
+            raise
+        usage = " ".join(str(error.format_message()).split())
+        print(f"lm-eval-dispersion: {usage} (see lm-eval-dispersion --help)", file=sys.stderr)
+        return 2
+    if status == 130:
+        print("lm-eval-dispersion: interrupted", file=sys.stderr)
+    return int(status or 0)

@@ -1,0 +1,186 @@
+"""``show``: what runs have recorded, for a person."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lm_eval_dispersion.commands._measured import (
+    Measured,
+    Metric,
+    Value,
+    engine_of,
+    measured,
+    metrics_of,
+    model_of,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lm_eval_dispersion._runs import Run
+
+# Where a task's values begin.
+_INDENT = 22
+_LEFT_OUT = {
+    "short_windows": "windows shorter than {min_vectors} vectors",
+    "prompts_without_vectors": "prompts without a vector",
+    "requests_without_context": "requests without a prompt",
+    "zero_vectors": "vectors of zero norm",
+    "nonfinite_vectors": "vectors that are not finite",
+}
+
+
+def show(
+    results: Annotated[
+        list[Path], typer.Argument(help="What lm_eval's --output_path was (searched to its bottom), or a results file.")
+    ],
+) -> int:
+    """The record of each task of some runs: D, counts, how it was measured, D by layer."""
+    from rich.console import Console
+
+    from lm_eval_dispersion._runs import find_runs
+
+    console, shown = Console(highlight=False), 0
+    for path in results:
+        found = list(find_runs(path, _complain))
+        if not path.exists():
+            _complain(f"no file or folder {path}")
+        elif path.is_dir() and not found:
+            _complain(f"no results file of lm_eval below {path}; give what --output_path was")
+        for run in found:
+            shown += _show_run(console, run)
+    if shown:
+        console.print("What each number means: docs/results.md", style="dim")
+    return 0 if shown else 1
+
+
+def _complain(line: str) -> None:
+    print(f"lm-eval-dispersion: {plain(line)}", file=sys.stderr)
+
+
+def _show_run(console: Console, run: Run) -> int:
+    """How many tasks of it were shown."""
+    tasks = list(run.content["configs"])
+    without = [task for task in tasks if run.record(task) is None]
+    good: list[tuple[str, Measured]] = []
+    for task in tasks:
+        if task not in without:
+            try:
+                good.append((task, measured(run.record(task))))
+            except ValueError as error:
+                _complain(f"{run.file}: the record of {task} cannot be read ({error})")
+    if good:
+        _show_model(console, run, run.record(good[0][0]))
+        for task, found in good:
+            _show_task(console, run, task, found)
+    if without:
+        line = f"no dispersion recorded: {', '.join(map(_with_advice, without))}"
+        if good:
+            console.print(f"\n  {plain(line)}", markup=False, soft_wrap=True)
+        else:
+            _complain(f"{run.file}: {line}")
+    if good:
+        console.print()
+    if not tasks:
+        _complain(f"{run.file}: a results file without a task")
+    return len(good)
+
+
+def _with_advice(task: str) -> str:
+    from lm_eval_dispersion._discovery import tasks_folder
+
+    if task.startswith("dispersion_"):
+        return task
+    name = f"dispersion_{task}"
+    ours = {file.stem for file in Path(tasks_folder()).rglob("dispersion_*.yaml")}
+    return f"{task} (wrap it: {name if name in ours else 'docs/add-a-task.md'})"
+
+
+def _show_model(console: Console, run: Run, record: Any) -> None:
+    from rich.text import Text
+
+    console.print(Text(plain(run.model), style="bold"))
+    for line in (model_of(record), engine_of(record), plain(run.file)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _show_task(console: Console, run: Run, task: str, found: Measured) -> None:
+    from rich.text import Text
+
+    width = max(10, console.width - _INDENT)
+
+    def row(label: str, value: str, style: str = "") -> None:
+        for i, line in enumerate(Text(value, style).wrap(console, width)):
+            head = f"    {label if i == 0 else '':<{_INDENT - 6}}  "
+            line.rstrip()
+            console.print(Text.assemble((head, "dim"), line), soft_wrap=True)
+
+    console.print()
+    console.print(Text(f"  {plain(task)}", style="bold cyan"), soft_wrap=True)
+    row("D", _value(found.within, f"{found.segments}, last hidden state"), "bold")
+    row("D across", _value(found.across, f"{found.segments}, one vector each"))
+    for metric in metrics_of(run, task):
+        row(metric.name, _metric(metric))
+    row("counts", _counts(found))
+    row("measured", found.how)
+    row("text", found.corpus)
+    says, chart = _profile(found, width)
+    row("D by layer", says)
+    for line in chart:
+        row("", line)
+    samples = run.samples(task)
+    logged = plain(samples) if samples else "not logged (lm_eval --log_samples)"
+    # In one piece, as a path is copied.
+    console.print(Text.assemble((f"    {'samples':<{_INDENT - 6}}  ", "dim"), logged), soft_wrap=True)
+
+
+def _value(found: Value, over: str) -> str:
+    n = f"n = {found.n:,} {over}"
+    if found.value is None:
+        return f"none: {found.why}"
+    if found.stderr is None:
+        return f"{found.value:.4f}   {n}; no standard error: {found.why}"
+    return f"{found.value:.4f} ± {found.stderr:.4f}   {n}"
+
+
+def _metric(metric: Metric) -> str:
+    error = "   lm_eval gives no standard error" if metric.stderr is None else f" ± {metric.stderr:.4f}"
+    return f"{metric.value:.4f}{error}"
+
+
+def _counts(found: Measured) -> str:
+    counts = found.counts
+    of = {"documents": "documents", "segments": f"{found.segments} with a D", "vectors": "vectors", "tokens": "tokens"}
+    parts = [f"{words} {counts[name]:,}" for name, words in of.items() if name in counts]
+    left = [
+        f"{words.format(min_vectors=found.min_vectors)} {counts[name]:,}"
+        for name, words in _LEFT_OUT.items()
+        if counts.get(name)
+    ]
+    also = [f"answers from a cache {counts['cached_answers']:,}"] if counts["cached_answers"] else []
+    if cut := counts.get("truncated_prompts"):
+        also.append(f"prompts cut to fit the model {cut:,}")
+    return "; ".join([", ".join(parts), f"left out: {', '.join(left) or 'nothing'}", *also])
+
+
+def _profile(found: Measured, width: int) -> tuple[str, list[str]]:
+    """D by layer in a sentence and as a chart."""
+    from lm_eval_dispersion.commands._chart import bars
+
+    if not found.profile:
+        return "none", []
+    if len(found.layers) == 1:
+        return "the engine showed the last hidden state alone (docs/vllm.md)", []
+    by_layer = list(zip(found.profile, found.layers, strict=True))
+    defined = [(value, layer) for value, layer in by_layer if value is not None]
+    if not defined:
+        return "none", []
+    (least, at), (greatest, most) = min(defined), max(defined)
+    missing = [f"h[{layer}]" for value, layer in by_layer if value is None]
+    says = f"least {least:.4f} at h[{at}], greatest {greatest:.4f} at h[{most}]"
+    return says + (f"; none at {', '.join(missing)}" if missing else ""), bars(found.profile, width)

@@ -1,0 +1,58 @@
+"""transformers' models and configurations (``capture/_layers``, ``capture/_describe``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval_dispersion.seams._look import Moved, accepts, has
+
+
+def hidden_states() -> None:
+    """h[0] to h[L] pass by where a model class declares them, as ``output_hidden_states`` gives them."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+    sizes = {"vocab_size": 16, "hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        model = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2, num_hidden_layers=3)).eval()
+    decoder: Any = [m for m in model.modules() if isinstance(m, PreTrainedModel)][-1]
+    kind = (getattr(decoder, "_can_record_outputs", None) or {}).get("hidden_states")
+    blocks: list[Any] = [m for m in decoder.modules() if isinstance(kind, type) and isinstance(m, kind)]
+    if len(blocks) != 3:
+        raise Moved(f"_can_record_outputs names {len(blocks)} modules as the 3 blocks of a Llama")
+    seen: list[Any] = []
+
+    def after_block(_: Any, args: Any, kwargs: Any, output: Any) -> None:
+        if not seen:
+            seen.append(args[0] if args else kwargs["hidden_states"])
+        seen.append(output[0] if isinstance(output, tuple) else output)
+
+    def after_decoder(_: Any, args: Any, output: Any) -> None:
+        seen[-1] = output.last_hidden_state
+
+    for block in blocks:
+        block.register_forward_hook(after_block, with_kwargs=True)
+    decoder.register_forward_hook(after_decoder)
+    with torch.no_grad():
+        states = model(torch.arange(5)[None], output_hidden_states=True).hidden_states
+    if len(states) != 4 or len(seen) != 4 or not all(map(torch.equal, seen, states)):
+        raise Moved("what passes by in a Llama is not what output_hidden_states gives")
+
+
+def configurations() -> None:
+    """What a record says of a model: type, sizes, parameters, tokenizer."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+    has(PreTrainedModel, "num_parameters")
+    has(AutoModelForCausalLM, "from_config")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0})))
+    has(tokenizer, "backend_tokenizer", "bos_token_id", "eos_token_id", "get_vocab")
+    has(tokenizer.backend_tokenizer, "to_str")
+    text = LlamaConfig().get_text_config()
+    has(text, "model_type", "num_hidden_layers", "hidden_size", "vocab_size", "is_encoder_decoder")
+    accepts(PreTrainedModel.register_forward_hook, 2, "with_kwargs")
+
+
+LOOKS = (hidden_states, configurations)

@@ -1,0 +1,41 @@
+"""A small form of ``python -m benchmarks.queue``: faults, races and kills, and every request ends exactly once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dispersion_leaderboard.commands import main
+from dispersion_leaderboard.requests import State
+from queue_load import Load, run
+
+FEW = Load(requests=30, workers=3, kills=2, rate=0.03, commits_per_hour=20_000, lease=20, seconds=400)
+MANY = Load(requests=200, workers=5, kills=6, rate=0.03, commits_per_hour=20_000, lease=45, seconds=400)
+
+
+@pytest.mark.parametrize("load", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
+def test_every_request_ends_exactly_once_whatever_the_hub_and_whoever_is_killed(load: Load, tmp_path: Path) -> None:
+    watch, figures = run(load, tmp_path)
+    assert watch.wrong == []
+    assert set(watch.ended.values()) == {1} and len(watch.ended) == load.requests
+    finished = {key for key, entry in watch.entries.items() if entry.state is State.FINISHED}
+    assert {part for part in watch.files if part.split("/")[0] in finished} == {
+        f"{key}/{group}" for key in finished for group in ("task_a", "task_b")
+    }
+    assert set(watch.files.values()) == {1}
+    assert (figures["killed"], figures["tracebacks"]) == (load.kills, 0)
+    main(
+        [
+            "build",
+            "--results",
+            str(tmp_path / "results"),
+            "--queue",
+            str(tmp_path / "queue"),
+            "--out",
+            str(tmp_path / "site"),
+        ]
+    )
+    table = pd.read_parquet(tmp_path / "site" / "data" / "records.parquet")
+    assert set(table["model"]) >= {watch.entries[key].model for key in finished}
+    assert (tmp_path / "site" / "queue.html").is_file()
