@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 from benchmarks._device import activity
 from benchmarks._measure import HEADER, MIB, Figure, Rounds, Sampler, alternate, apart, median, ratio
 from benchmarks._sample import Prepare, Sample, measure
+from benchmarks._setup import Variant
 from benchmarks._tiny import Load, words_tokenizer
 from benchmarks.hidden_states import output_hidden_states
-from benchmarks.recording import Variant, recording, stock
+from benchmarks.recording import recording, stock
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
