@@ -81,7 +81,7 @@ def main() -> None:
 
 def _build(results: Path, overrides: Path, site: Path) -> tuple[float, float]:
     """Seconds, and peak MiB of the process and its children together, sampled."""
-    command = [sys.executable, "-c", "from dispersion_leaderboard.cli import main; main()", "build",
+    command = [sys.executable, "-c", "from dispersion_leaderboard.commands import main; main()", "build",
                "--results", str(results), "--overrides", str(overrides), "--out", str(site)]  # fmt: skip
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

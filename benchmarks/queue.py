@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from dispersion_leaderboard.cli import main as main_of_the_leaderboard
+from dispersion_leaderboard.commands import main as main_of_the_leaderboard
 
 ROOT = Path(__file__).parent.parent
 

@@ -39,7 +39,7 @@ def command(hub: Hub, home: Path, *arguments: str, **environment: str) -> subpro
         [
             sys.executable,
             "-c",
-            "from dispersion_leaderboard.cli import main; main()",
+            "from dispersion_leaderboard.commands import main; main()",
             "publish",
             "--space",
             SPACE,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dispersion_leaderboard.cli import main
+from dispersion_leaderboard.commands import main
 from dispersion_leaderboard.requests import Queue, Reason, State
 from dispersion_leaderboard.store import open_tree
 from hostile import model_hub

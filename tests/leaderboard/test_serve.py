@@ -15,7 +15,7 @@ import pytest
 from dispersion_leaderboard.publish import serve
 from space_site import digest, shown, write_site
 
-COMMAND = [sys.executable, "-c", "from dispersion_leaderboard.cli import main; main()", "serve"]
+COMMAND = [sys.executable, "-c", "from dispersion_leaderboard.commands import main; main()", "serve"]
 
 
 @pytest.fixture

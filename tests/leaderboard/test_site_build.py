@@ -161,7 +161,7 @@ def test_a_folder_of_somebody_else_is_left_alone(results: Path, tmp_path: Path) 
         command = [
             sys.executable,
             "-c",
-            "from dispersion_leaderboard.cli import main; main()",
+            "from dispersion_leaderboard.commands import main; main()",
             "build",
             "--results",
             str(results),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dispersion_leaderboard.cli import _parser
+from dispersion_leaderboard.commands import _parser
 from hub import WRITER, Hub
 
 ROOT = Path(__file__).parents[2]

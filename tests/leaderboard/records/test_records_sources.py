@@ -23,7 +23,7 @@ def hub() -> Iterator[Hub]:
 
 def records(*sources: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     """``dispersion-leaderboard records`` in a process of its own."""
-    code = "from dispersion_leaderboard.cli import main; main()"
+    code = "from dispersion_leaderboard.commands import main; main()"
     command = [sys.executable, "-c", code, "records", "--results", *sources]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
     assert not check or done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from dispersion_leaderboard.cli import main
+from dispersion_leaderboard.commands import main
 from dispersion_leaderboard.requests import State
 from queue_load import Load, run
 
