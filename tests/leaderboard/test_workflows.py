@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dispersion_leaderboard.commands import _parser
+from command_line import lines, values
 from hub import WRITER, Hub
 
 ROOT = Path(__file__).parents[2]
@@ -56,12 +55,6 @@ def goes(part: dict[str, Any], given: Given) -> bool:
     """Whether a job or a step is run."""
     condition = str(part.get("if", "")).strip()
     return not condition or bool(evaluate(condition.removeprefix("${{").removesuffix("}}"), given))
-
-
-def commands(script: str) -> list[list[str]]:
-    """What of a script calls our command, word by word."""
-    lines = script.replace("\\\n", " ").splitlines()
-    return [shlex.split(found[0]) for line in lines if (found := re.search(r"dispersion-leaderboard .*", line))]
 
 
 class Checkout:
@@ -143,13 +136,18 @@ def test_nothing_typed_becomes_a_command_and_the_token_goes_only_where_it_is_nee
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_and_option_that_a_workflow_uses_exists(name: str) -> None:
-    known = next(action.choices for action in _parser()._actions if action.choices)
-    found = [words for _, step in steps_of(name) for words in commands(step.get("run", ""))]
-    assert {words[1] for words in found} >= {"submit", "build", "publish"}
-    for words in found:
-        options = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
-        assert options <= set(known[words[1]]._option_string_actions), words
+def test_every_command_line_of_a_workflow_is_one_that_can_be_typed(name: str) -> None:
+    inputs = workflow(name)[True]["workflow_dispatch"]["inputs"]
+    scripts = [step.get("run", "") for _, step in steps_of(name)]
+    assert {words[0] for script in scripts for words in lines(script)} >= {"submit", "build", "publish"}
+    for precision in inputs.get("precision", {}).get("options", ["auto"]):
+        for script in scripts:
+            script = script.replace("$PRECISION", precision)
+            # It is empty or this.
+            for words in lines(script.replace("$DRY_RUN", "--dry-run")) + lines(script.replace("$DRY_RUN", "")):
+                given = values(words)
+                assert words[0] != "work" or given["once"] != given["forever"]
+                assert words[0] != "submit" or given["precision"] == precision or "--precision" not in script
 
 
 @pytest.mark.parametrize("name", NAMES)

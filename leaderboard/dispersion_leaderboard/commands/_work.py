@@ -109,10 +109,22 @@ def work(
         raise SystemExit("leaderboard: --store and --queue are two places")
     if commits_per_hour == 0 or lease == 0:
         raise SystemExit("leaderboard: --commits-per-hour and --lease are more than 0")
+    if executor == "hf-jobs" and not flavor:
+        raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
     from filelock import FileLock, Timeout
 
     from dispersion_leaderboard.requests import Queue, read_suites
-    from dispersion_leaderboard.running import Engine, Limits, Policy, Worker, check_model_args
+    from dispersion_leaderboard.running import (
+        PACKAGE,
+        Engine,
+        JobsExecutor,
+        Limits,
+        LocalExecutor,
+        Policy,
+        RayExecutor,
+        Worker,
+        check_model_args,
+    )
     from dispersion_leaderboard.store import Results, open_tree
 
     check_model_args(model_args)
@@ -129,14 +141,8 @@ def work(
 
     def runs() -> Executor:
         if executor == "ray":
-            from dispersion_leaderboard.running import RayExecutor
-
             return RayExecutor(scratch, address=ray_address, slots=slots, gpus=gpus, memory=memory)
-        if executor == "hf-jobs":
-            from dispersion_leaderboard.running import PACKAGE, JobsExecutor
-
-            if not flavor:
-                raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
+        if executor == "hf-jobs" and flavor:
             return JobsExecutor(
                 store,
                 flavor=flavor,
@@ -147,8 +153,6 @@ def work(
                 token=None,
                 install=PACKAGE if install is None else install,
             )
-        from dispersion_leaderboard.running import LocalExecutor
-
         return LocalExecutor(scratch, slots)
 
     try:

@@ -6,11 +6,11 @@ import json
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command_line import SCRIPT, Done, hub_client, typed
 from hub import Hub
 from runs import Run, new_run
 
@@ -21,18 +21,21 @@ def hub() -> Iterator[Hub]:
         yield hub
 
 
-def records(*sources: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``dispersion-leaderboard records`` in a process of its own."""
-    code = "from dispersion_leaderboard.commands import main; main()"
-    command = [sys.executable, "-c", code, "records", "--results", *sources]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+Records = Callable[..., Done]
 
 
-def exported(out: Path, *sources: str, **environment: str) -> list[dict]:
-    records(*sources, "--out", str(out), **environment)
-    return list(json.loads(out.read_text()))
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> Records:
+    """``dispersion-leaderboard records``, with the Hub's client as an environment would make it."""
+
+    def run(*sources: str, check: bool = True, **environment: str) -> Done:
+        with monkeypatch.context() as patch:
+            hub_client(patch, environment)
+            done = typed("records", "--results", *sources)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    return run
 
 
 def named(model: str) -> Run:
@@ -57,7 +60,11 @@ def uploaded(*models: str) -> dict[str, bytes]:
 
 def test_a_dataset_of_results(hub: Hub, tmp_path: Path) -> None:
     hub.add("org/lm-eval-results", uploaded("org/a-7b", "other/b"))
-    rows = exported(tmp_path / "t.json", "hf://datasets/org/lm-eval-results", **hub.environment(tmp_path))
+    # The installed script, which finds the Hub by its environment alone.
+    command = [SCRIPT, "records", "--results", "hf://datasets/org/lm-eval-results", "--out", str(tmp_path / "t.json")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | hub.environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "t.json").read_text())
     assert {row["model"] for row in rows} == {"org/a-7b", "other/b"} and len(rows) == 14
     # Newest wins, and of two copies the last by name.
     assert {row["source"] for row in rows} == {
@@ -65,25 +72,26 @@ def test_a_dataset_of_results(hub: Hub, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_only_results_files_are_fetched(hub: Hub, tmp_path: Path) -> None:
+def test_only_results_files_are_fetched(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/results", uploaded("org/a"))
     records("hf://datasets/org/results", **hub.environment(tmp_path))
     fetched = {path.name for path in (tmp_path / "hub").rglob("*") if path.is_symlink()}
     assert fetched == {"results_2026-11-25T07-12-06.256332.json"}
 
 
-def test_a_dataset_and_a_folder(hub: Hub, tmp_path: Path) -> None:
+def test_a_dataset_and_a_folder(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/results", uploaded("org/a"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/results_1.json").write_text(json.dumps(named("me/b")))
     sources = ("hf://datasets/org/results", str(tmp_path / "mine"))
-    rows = exported(tmp_path / "t.json", *sources, **hub.environment(tmp_path))
+    records(*sources, "--out", str(tmp_path / "t.json"), **hub.environment(tmp_path))
+    rows = json.loads((tmp_path / "t.json").read_text())
     assert {row["source"] for row in rows} == {
         "org results/org__a/results_2026-11-25T07-12-06.256332.json", "mine/results_1.json",
     }  # fmt: skip
 
 
-def test_a_revision(hub: Hub, tmp_path: Path) -> None:
+def test_a_revision(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/results", uploaded("org/a"), revision="5" * 40)
     here = hub.environment(tmp_path)
     assert "org/a" in records(f"hf://datasets/org/results@{'5' * 40}", **here).stdout
@@ -91,25 +99,25 @@ def test_a_revision(hub: Hub, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "leaderboard: dataset org/results has no revision elsewhere\n")
 
 
-def test_broken_files_are_named(hub: Hub, tmp_path: Path) -> None:
+def test_broken_files_are_named(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/results", uploaded("org/a") | {"x/results_1.json": b"{"})
     done = records("hf://datasets/org/results", **hub.environment(tmp_path))
     assert "skipped x/results_1.json: broken or truncated JSON\n" in done.stderr and "org/a" in done.stdout
 
 
-def test_no_such_dataset(hub: Hub, tmp_path: Path) -> None:
+def test_no_such_dataset(hub: Hub, records: Records, tmp_path: Path) -> None:
     done = records("hf://datasets/org/none", check=False, **hub.environment(tmp_path))
     assert done.returncode == 1
     assert done.stderr == ("leaderboard: no dataset org/none on the Hub, or no right to read it; try `hf auth login`\n")
 
 
 @pytest.mark.parametrize("source", ["hf://datasets/", "hf://datasets/a/b/c", "hf://datasets/-x/ y"])
-def test_no_name_of_a_dataset(hub: Hub, tmp_path: Path, source: str) -> None:
+def test_no_name_of_a_dataset(hub: Hub, records: Records, tmp_path: Path, source: str) -> None:
     done = records(source, check=False, **hub.environment(tmp_path))
     assert (done.returncode, done.stderr) == (1, f"leaderboard: {source} is not hf://datasets/OWNER/NAME[@REVISION]\n")
 
 
-def test_a_dataset_without_results(hub: Hub, tmp_path: Path) -> None:
+def test_a_dataset_without_results(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/other", {"README.md": b"x"})
     done = records("hf://datasets/org/other", check=False, **hub.environment(tmp_path))
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -117,7 +125,7 @@ def test_a_dataset_without_results(hub: Hub, tmp_path: Path) -> None:
     assert done.stderr.endswith("\nleaderboard: no results_*.json of lm_eval below hf://datasets/org/other\n")
 
 
-def test_no_network(tmp_path: Path) -> None:
+def test_no_network(records: Records, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -127,7 +135,7 @@ def test_no_network(tmp_path: Path) -> None:
     assert done.stderr.startswith("leaderboard: cannot fetch hf://datasets/org/results: ")
 
 
-def test_offline_with_nothing_cached(tmp_path: Path) -> None:
+def test_offline_with_nothing_cached(records: Records, tmp_path: Path) -> None:
     done = records("hf://datasets/org/results", check=False, HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("leaderboard: cannot fetch hf://datasets/org/results: ")
