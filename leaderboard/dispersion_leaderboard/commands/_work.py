@@ -28,19 +28,20 @@ def work(
     context: typer.Context,
     queue: options.Queue,
     store: Annotated[str, typer.Option(metavar="PLACE", help="Where results go; not the queue.")],
-    once: Annotated[bool, typer.Option("--once", help="Until the queue is empty.")] = False,
-    forever: Annotated[bool, typer.Option("--forever", help="Or: and then wait for more.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when the queue is empty.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Or then wait for more.")] = False,
     suites: options.Suites = None,
     executor: Annotated[
-        Literal["local", "ray", "hf-jobs"], typer.Option(metavar="WHERE", help="Models run: local, ray or hf-jobs.")
+        Literal["local", "ray", "hf-jobs"],
+        typer.Option(metavar="NAME", help="Where models run: local, ray or hf-jobs."),
     ] = "local",
     slots: Annotated[int, typer.Option(metavar="N", min=1, help="Runs at the same time.")] = 1,
     scratch: Annotated[
-        Path | None, typer.Option(metavar="DIR", show_default="in ~/.cache", help="Unfinished work.")
+        Path | None, typer.Option(metavar="DIR", show_default="in ~/.cache", help="Models and unfinished work.")
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", show_default="host, scratch", help="Of this worker, no other's."),
+        typer.Option(metavar="NAME", show_default="from host and scratch", help="Of this worker, no other's."),
     ] = None,
     model: Annotated[
         Literal["hf", "vllm"], typer.Option(metavar="NAME", rich_help_panel=_MODELS, help="lm_eval's: hf or vllm.")
@@ -92,7 +93,7 @@ def work(
             metavar="REQUIREMENT",
             show_default="this version",
             rich_help_panel=_JOBS,
-            help="For pip; '' for nothing.",
+            help="What pip installs first; '' for nothing.",
         ),
     ] = None,
     namespace: Annotated[
