@@ -26,5 +26,5 @@ Overrides = Annotated[
 ]
 Site = Annotated[Path, typer.Option(metavar="SITE", help="What build wrote.")]
 Queue = Annotated[str, typer.Option(metavar="PLACE", help="A folder, or hf://datasets/ORG/NAME.")]
-Suites = Annotated[Path | None, typer.Option(metavar="YAML", help="Suites of your own, beside the shipped ones.")]
+Suites = Annotated[Path | None, typer.Option(metavar="YAML", help="Suites beside the shipped ones.")]
 Largest = Annotated[float, typer.Option(metavar="GB", callback=amount, help="Of a model's files together.")]
