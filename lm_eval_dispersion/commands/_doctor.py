@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from io import StringIO
+from itertools import chain
 
 from lm_eval_dispersion._discovery import tasks_folder
 
@@ -33,7 +34,7 @@ def doctor() -> int:
     plain = subprocess.Popen([sys.executable, "-c", _PLAIN_LM_EVAL], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         wrong = 0
-        for mark, line in (*_versions(), *_seams(), *_tasks(plain), *_accelerator()):
+        for mark, line in chain(_versions(), _seams(), _tasks(plain), _accelerator()):
             print(mark, line, flush=True)
             wrong += mark == _WRONG
     finally:
