@@ -7,7 +7,10 @@ from pathlib import Path
 
 import typer.cli
 
-PAGES = {"commands-leaderboard.md": ("dispersion-leaderboard", "dispersion_leaderboard.commands")}
+PAGES = {
+    "commands-leaderboard.md": ("dispersion-leaderboard", "dispersion_leaderboard.commands"),
+    "commands-plugin.md": ("lm-eval-dispersion", "lm_eval_dispersion.commands"),
+}
 """Of each page the console script, and the module whose ``app`` it runs."""
 
 

@@ -11,14 +11,14 @@ import typer
 
 from lm_eval_dispersion.commands import _doctor, _law, _show
 
-_app = typer.Typer(
+app = typer.Typer(
     help="Representation dispersion beside lm_eval: read runs, and check an installation.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_app.command("show")(_show.show)
-_app.command("law")(_law.law)
-_app.command("doctor")(_doctor.doctor)
+app.command("show")(_show.show)
+app.command("law")(_law.law)
+app.command("doctor")(_doctor.doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no block characters
     try:
-        status = _app(arguments or ["--help"], prog_name="lm-eval-dispersion", standalone_mode=False)
+        status = app(arguments or ["--help"], prog_name="lm-eval-dispersion", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, TypeVar
 
+from dispersion_leaderboard.jobs import JobsExecutor
+from dispersion_leaderboard.jobs._end import told
 from dispersion_leaderboard.requests import Request
-from dispersion_leaderboard.running import JobsExecutor, Outcome, Unit
-from dispersion_leaderboard.running._job_end import told
+from dispersion_leaderboard.running import Outcome, Unit
 from hub import Hub, Job
 
 STORE = "hf://datasets/org/results"

@@ -82,7 +82,7 @@ def demand_one_way(package: Path) -> None:
 
 
 def test_rooms_speak_to_each_other_through_their_faces() -> None:
-    assert {"store", "requests", "admission", "running", "site", "yaml_file"} <= rooms(PACKAGE).keys()
+    assert {"store", "requests", "admission", "running", "jobs", "site", "yaml_file"} <= rooms(PACKAGE).keys()
     assert [str(one) for one in past_the_face(PACKAGE)] == []
 
 
@@ -100,7 +100,7 @@ def copy(tmp_path: Path) -> Path:
     [
         f"from {NAME}.requests._states import Entry",
         f"from {NAME}.requests import _states",
-        f"from {NAME}.running import job_entry",
+        f"from {NAME}.jobs import entry",
         f"import {NAME}.requests._states",
         "from ..requests._states import Entry",
         f"from {NAME}.records import pandas",

@@ -114,11 +114,10 @@ def work(
         raise SystemExit("leaderboard: --executor hf-jobs needs --flavor; `hf jobs hardware` lists them")
     from filelock import FileLock, Timeout
 
+    from dispersion_leaderboard.jobs import PACKAGE, JobsExecutor
     from dispersion_leaderboard.requests import Queue, read_suites
     from dispersion_leaderboard.running import (
-        PACKAGE,
         Engine,
-        JobsExecutor,
         Limits,
         LocalExecutor,
         Policy,

@@ -1,17 +1,15 @@
-"""Models are run: a worker claims requests, and an executor runs them here, on a Ray cluster or as the Hub's jobs."""
+"""Models are run: a worker claims requests, and an executor runs them, on this machine or a Ray cluster."""
 
-from dispersion_leaderboard.running._jobs import PACKAGE, JobsExecutor
 from dispersion_leaderboard.running._local import LocalExecutor
 from dispersion_leaderboard.running._ray import RayExecutor
-from dispersion_leaderboard.running._run import check_model_args
+from dispersion_leaderboard.running._run import check_model_args, evaluate
+from dispersion_leaderboard.running._scrub import scrubbed
 from dispersion_leaderboard.running._unit import Engine, Executor, Limits, Outcome, Unit
 from dispersion_leaderboard.running._worker import Policy, Worker
 
 __all__ = [
-    "PACKAGE",
     "Engine",
     "Executor",
-    "JobsExecutor",
     "Limits",
     "LocalExecutor",
     "Outcome",
@@ -20,4 +18,6 @@ __all__ = [
     "Unit",
     "Worker",
     "check_model_args",
+    "evaluate",
+    "scrubbed",
 ]

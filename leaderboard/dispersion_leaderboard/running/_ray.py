@@ -16,7 +16,7 @@ from typing import Any
 
 from dispersion_leaderboard.requests import Reason, Request
 from dispersion_leaderboard.running._run import evaluate
-from dispersion_leaderboard.running._scrub import lines as scrubbed
+from dispersion_leaderboard.running._scrub import scrubbed
 from dispersion_leaderboard.running._unit import Outcome, Unit
 
 _STORE = 512 * 2**20

@@ -18,7 +18,7 @@ from huggingface_hub import get_token
 from dispersion_leaderboard.admission import Refused
 from dispersion_leaderboard.requests import Reason
 from dispersion_leaderboard.running import _child, _download
-from dispersion_leaderboard.running._scrub import lines
+from dispersion_leaderboard.running._scrub import scrubbed
 from dispersion_leaderboard.running._unit import Outcome, Unit
 from dispersion_leaderboard.running._why import why
 
@@ -59,11 +59,11 @@ def evaluate(unit: Unit, scratch: Path, stop: threading.Event) -> Outcome:
             _FETCHING.release()
         return _run(unit, scratch, prepared, stop)
     except Refused as refused:
-        return Outcome(reason=refused.reason, detail=lines(refused.detail, 1, 300, _secrets()))
+        return Outcome(reason=refused.reason, detail=scrubbed(refused.detail, 1, 300, _secrets()))
     except (Exception, SystemExit) as error:
         # Whatever it is, the worker and its other units go on.
         return Outcome(
-            reason=Reason.INFRASTRUCTURE, detail=lines(f"{type(error).__name__}: {error}", 1, 300, _secrets())
+            reason=Reason.INFRASTRUCTURE, detail=scrubbed(f"{type(error).__name__}: {error}", 1, 300, _secrets())
         )
 
 
@@ -136,7 +136,7 @@ def _run(unit: Unit, scratch: Path, prepared: _download.Prepared, stop: threadin
         folder=part,
         stop=stop,
     )
-    log = lines(ended.output, secrets=_secrets())
+    log = scrubbed(ended.output, secrets=_secrets())
     if ended.code or ended.by != "itself":
         reason, detail = why(ended)
         shutil.rmtree(part, ignore_errors=True)
@@ -184,7 +184,9 @@ def _fault(unit: Unit, files: list[Path]) -> tuple[Reason, str] | None:
 def _made_up(output: str) -> tuple[Reason, str] | None:
     """What transformers only reports on loading: weights that the files lack are random numbers then."""
     found = _MISSING.search(output)
-    return (Reason.LOAD, lines(f"{found[1]} is not among the weights, or of another shape", 1, 300)) if found else None
+    return (
+        (Reason.LOAD, scrubbed(f"{found[1]} is not among the weights, or of another shape", 1, 300)) if found else None
+    )
 
 
 def _not_finite(found: Mapping[str, Any], task: str) -> bool:

@@ -11,7 +11,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 _WIDEST = 300
 
 
-def lines(text: str, most: int = 40, longest: int = 4000, secrets: Collection[str] = ()) -> str:
+def scrubbed(text: str, most: int = 40, longest: int = 4000, secrets: Collection[str] = ()) -> str:
     """The end of a log without credentials, places on somebody's machine, escapes and invisible characters.
 
     Args:

@@ -6,7 +6,7 @@ import re
 
 from dispersion_leaderboard.requests import Reason
 from dispersion_leaderboard.running._child import Ended
-from dispersion_leaderboard.running._scrub import lines
+from dispersion_leaderboard.running._scrub import scrubbed
 
 _RULES: tuple[tuple[Reason, str], ...] = (
     (
@@ -67,7 +67,7 @@ def why(ended: Ended) -> tuple[Reason, str]:
         reason, words = _WORDS[ended.by]
         return reason, words
     said = _last_error(ended.output)
-    detail = lines(said, 1, 300) if "\n" not in said else lines(said.splitlines()[0], 1, 300)
+    detail = scrubbed(said, 1, 300) if "\n" not in said else scrubbed(said.splitlines()[0], 1, 300)
     if ended.code == 137:
         return Reason.OOM, "was killed by the system, which as a rule is short of memory then"
     if ended.code == 143:
@@ -80,7 +80,7 @@ def why(ended: Ended) -> tuple[Reason, str]:
 
 def _last_error(output: str) -> str:
     """The last line that begins with an error's name, and what follows it; else the last lines."""
-    told = [_OF_VLLM.sub("", line) for line in lines(output, 200, 60_000).splitlines()]
+    told = [_OF_VLLM.sub("", line) for line in scrubbed(output, 200, 60_000).splitlines()]
     for place in range(len(told) - 1, -1, -1):
         if _ERROR.match(told[place]) and _ELSEWHERE not in told[place]:
             return "\n".join(told[place : place + 12])

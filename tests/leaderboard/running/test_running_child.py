@@ -20,7 +20,7 @@ from dispersion_leaderboard.requests import Request
 from dispersion_leaderboard.running import Engine, Limits, Unit, _child
 from dispersion_leaderboard.running._child import Ended
 from dispersion_leaderboard.running._run import command, environment
-from dispersion_leaderboard.running._scrub import lines
+from dispersion_leaderboard.running._scrub import scrubbed
 
 # A child of its own that does not listen to SIGTERM, and one that has left the group; both hold the output open.
 TREE = """
@@ -263,12 +263,12 @@ def test_model_arguments_that_trust_a_models_code_are_refused() -> None:
     ],
 )
 def test_a_log_is_fit_to_be_shown(printed: str, shown: str) -> None:
-    assert lines(printed, secrets=["given-secret-1", ""]) == shown
+    assert scrubbed(printed, secrets=["given-secret-1", ""]) == shown
 
 
 def test_a_log_is_the_last_lines_and_no_more_than_may_be() -> None:
     many = "\n".join(f"line {number}" for number in range(1000))
-    assert lines(many, 3) == "line 997\nline 998\nline 999"
-    assert lines(many, 1000, 20) == "line 998\nline 999"
-    assert len(lines("x" * 10**6)) == 300
-    assert len(lines("\n".join(["y" * 500] * 100)).splitlines()) == 13
+    assert scrubbed(many, 3) == "line 997\nline 998\nline 999"
+    assert scrubbed(many, 1000, 20) == "line 998\nline 999"
+    assert len(scrubbed("x" * 10**6)) == 300
+    assert len(scrubbed("\n".join(["y" * 500] * 100)).splitlines()) == 13

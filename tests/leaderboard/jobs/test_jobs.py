@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from dispersion_leaderboard.hub import Refused
+from dispersion_leaderboard.jobs._end import heard, told
 from dispersion_leaderboard.requests import Reason, Request
 from dispersion_leaderboard.running import Outcome, Unit
-from dispersion_leaderboard.running._job_end import heard, told
 from hub import WRITER, Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
 
@@ -20,7 +20,7 @@ def test_a_unit_becomes_one_job_with_the_hardware_the_image_and_the_time_that_we
     assert (job.flavor, job.image, job.timeout, job.namespace) == ("a10g-small", "python:3.12", 7200, "org")
     assert json.loads(job.environment["DISPERSION_UNIT"])["request"]["model"] == "org/model-0"
     assert job.labels["request"] == unit().request.key[:16]
-    assert job.command == ["python", "-m", "dispersion_leaderboard.running.job_entry"]
+    assert job.command == ["python", "-m", "dispersion_leaderboard.jobs.entry"]
 
 
 def test_pip_installs_what_is_asked_for_before_the_unit_runs(hub: Hub) -> None:
@@ -161,10 +161,10 @@ def test_a_model_in_a_folder_is_not_sent_away(hub: Hub) -> None:
 def test_results_in_a_folder_and_a_missing_token_are_refused_in_one_line(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dispersion_leaderboard.running import _jobs
+    from dispersion_leaderboard.jobs import _executor
 
     with pytest.raises(SystemExit, match="in hf://datasets/ORG/NAME only"):
         executor(str(tmp_path))
-    monkeypatch.setattr(_jobs, "get_token", lambda: None)
+    monkeypatch.setattr(_executor, "get_token", lambda: None)
     with pytest.raises(SystemExit, match="no token"):
         executor()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from dispersion_leaderboard.jobs.entry import _saved
 from dispersion_leaderboard.requests import Reason
 from dispersion_leaderboard.running import Outcome
-from dispersion_leaderboard.running.job_entry import _saved
 from dispersion_leaderboard.store import Results, open_tree
 from hub import Hub
 from queue_jobs_made import STORE, unit

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 from huggingface_hub import JobInfo, JobStage
 
+from dispersion_leaderboard.jobs._service import Spec
 from dispersion_leaderboard.records import clean
 from dispersion_leaderboard.requests import Reason
-from dispersion_leaderboard.running._job_service import Spec
-from dispersion_leaderboard.running._scrub import lines as scrubbed
-from dispersion_leaderboard.running._unit import Outcome
+from dispersion_leaderboard.running import Outcome, scrubbed
 
 _MARK = "dispersion-outcome: "
 # So no line of a model's or a library's can be taken for the outcome.

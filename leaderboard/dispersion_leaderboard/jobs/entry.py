@@ -14,12 +14,11 @@ from pathlib import Path
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from dispersion_leaderboard.hub import Refused
+from dispersion_leaderboard.jobs._end import told
+from dispersion_leaderboard.jobs._service import RESULTS, UNIT
 from dispersion_leaderboard.records import clean
 from dispersion_leaderboard.requests import Reason
-from dispersion_leaderboard.running._job_end import told
-from dispersion_leaderboard.running._job_service import RESULTS, UNIT
-from dispersion_leaderboard.running._run import evaluate
-from dispersion_leaderboard.running._unit import Outcome, Unit
+from dispersion_leaderboard.running import Outcome, Unit, evaluate
 from dispersion_leaderboard.store import Results, open_tree
 
 _ATTEMPTS = 4

@@ -14,10 +14,10 @@ from huggingface_hub import JobStage, get_token
 
 from dispersion_leaderboard import __version__
 from dispersion_leaderboard.hub import REFUSALS, Refused
+from dispersion_leaderboard.jobs._end import heard, outcome_of
+from dispersion_leaderboard.jobs._service import JobService, Mark, Spec, mark
 from dispersion_leaderboard.requests import Reason, Request
-from dispersion_leaderboard.running._job_end import heard, outcome_of
-from dispersion_leaderboard.running._job_service import JobService, Mark, Spec, mark
-from dispersion_leaderboard.running._unit import Outcome, Unit
+from dispersion_leaderboard.running import Outcome, Unit
 from dispersion_leaderboard.store import PREFIX
 
 PACKAGE = f"dispersion-leaderboard[local]=={__version__}"

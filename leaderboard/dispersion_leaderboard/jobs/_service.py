@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from dispersion_leaderboard.hub import REFUSALS, Patience, Refused
-from dispersion_leaderboard.running._unit import Unit
+from dispersion_leaderboard.running import Unit
 
 UNIT, RESULTS = "DISPERSION_UNIT", "DISPERSION_RESULTS"
 """The environment variables that tell a job what it runs, and where its results go."""
@@ -20,7 +20,7 @@ Mark = tuple[str, str]
 """The labels that tell a unit's job from another's."""
 _ACTIVE: list[JobStage | str] = [JobStage.RUNNING, JobStage.SCHEDULING]
 _INSTALL = "DISPERSION_INSTALL"
-_RUN = "python -m dispersion_leaderboard.running.job_entry"
+_RUN = "python -m dispersion_leaderboard.jobs.entry"
 _TAIL = 200
 """Lines of a log that are read."""
 
