@@ -20,7 +20,8 @@ import pytest
 from docs.commands import PAGES as COMMAND_PAGES
 
 REPOSITORY = Path(__file__).parents[1]
-# The pages of the commands show how each is called, not what it prints; tests/leaderboard/test_command_docs.py has them.
+# The pages of the commands show how each is called, not what it prints:
+# tests/leaderboard/test_command_docs.py has them.
 PAGES = [
     REPOSITORY / "README.md",
     *sorted(page for page in (REPOSITORY / "docs").glob("*.md") if page.name not in COMMAND_PAGES),
