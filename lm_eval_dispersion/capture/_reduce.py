@@ -51,7 +51,8 @@ class Reduction:
                 f"hidden state {layer} has shape {list(state.shape)} for an input of {batch} rows x {width} tokens"
             )
         self._layers += 1
-        x = state.detach()[:, virtual:]
+        x = state.detach()
+        x = x[:, virtual:] if virtual else x
         kind = (x.device, x.dtype, x.shape)
         if kind != self._last:
             self._alike.append(states_like(x, self._spans))

@@ -5,12 +5,14 @@ A span has two sets of positions: all of them, and the last alone. "sets" counts
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lm_eval_dispersion.capture._sums import Owner
@@ -46,30 +48,35 @@ def states_like(x: Tensor, spans: Sequence[Span]) -> States:
 
 
 class _Multiplied:
-    """By products of matrices, several layers at once where they are small."""
+    """By products of matrices, on a GPU several layers at once where they are small."""
 
     def __init__(self, spans: Sequence[Span], like: Tensor) -> None:
-        batch, width = like.shape[:2]
-        taken = [0] * batch
-        slots = []
-        for span in spans:
-            slots.append(taken[span.row])
+        rows = sorted({span.row for span in spans})
+        place = {row: i for i, row in enumerate(rows)}
+        taken = Counter[int]()
+        width, most = like.shape[1], max(Counter(span.row for span in spans).values())
+        members = np.zeros((len(rows), most, 2, width), dtype=bool)
+        sets = np.arange(len(rows) * most * 2).reshape(len(rows), most, 2)
+        order = np.zeros((2, len(spans)), dtype=np.int64)
+        for i, span in enumerate(spans):
+            here = place[span.row], taken[span.row]
             taken[span.row] += 1
-        per_row = 2 * max(taken)
-        members = np.zeros((batch, per_row, width), dtype=bool)
-        every, last = [], []
-        for span, slot in zip(spans, slots, strict=True):
-            members[span.row, 2 * slot, span.start : span.stop] = True
-            members[span.row, 2 * slot + 1, span.stop - 1] = True
-            every.append(span.row * per_row + 2 * slot)
-            last.append(every[-1] + 1)
-        self._order = torch.tensor(every + last).to(like.device, non_blocking=True)
-        self._products = UnitProducts(torch.from_numpy(members).to(like.device, non_blocking=True))
-        self.add = self._products.add
+            members[here][0, span.start : span.stop] = members[here][1, span.stop - 1] = True
+            order[:, i] = sets[here]
+        self._order = _sent(order.ravel(), like.device)
+        self._rows = None if len(rows) == like.shape[0] else _sent(np.array(rows), like.device)
+        self._products = UnitProducts(_sent(members.reshape(len(rows), -1, width), like.device))
+
+    def add(self, x: Tensor) -> None:
+        self._products.add(x if self._rows is None else x.index_select(0, self._rows))
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:
         total, count, zero = (found.flatten(1, 2).index_select(1, self._order) for found in self._products.sums())
         return total, count, zero
+
+
+def _sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device, non_blocking=True)
 
 
 class _Summed:

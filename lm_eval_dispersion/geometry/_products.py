@@ -1,7 +1,8 @@
-"""Sums of unit vectors as matrix products, S = W X, where a device multiplies bfloat16 and adds in float32.
+"""Sums of unit vectors as matrix products, S = W X: a state is read twice and never copied in float32.
 
-A row of W holds 1 / ||x|| at the vectors that are summed. X is read as it is, without a float32 copy. Each weight is
-split into three bfloat16 numbers that make it up to the last bit: products are exact, and only float32 sums round.
+A row of W holds 1 / ||x|| at the vectors that are summed. On a CPU the products are float32's. On a GPU bfloat16 states
+are multiplied as they are and added in float32; each weight is then split into three bfloat16 numbers that make it up
+to the last bit, so that products are exact and only sums round.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# Bytes of states held until they are multiplied at once: small ones cost more to start than to sum.
+# Bytes of bfloat16 states held until they are multiplied at once: on a GPU small ones cost more to start than to sum.
 _HELD = 48 * 2**20
-_PARTS = 3
 
 
 def multiplies(x: Tensor) -> bool:
-    """Whether sums of such vectors are best taken as products."""
-    return x.dtype == torch.bfloat16 and x.device.type == "cuda" and _has_product()
+    """Whether sums of such vectors are best taken as products, and are so to float32's digits."""
+    if x.device.type == "cuda":
+        return x.dtype == torch.bfloat16 and _adds_in_float32(x.device)
+    # PyTorch's own setting may have float32 multiplied in fewer digits.
+    return (x.device.type, x.dtype) == ("cpu", torch.float32) and torch.get_float32_matmul_precision() == "highest"
 
 
 @cache
-def _has_product() -> bool:
-    known = hasattr(torch.ops.aten.bmm, "dtype")
-    return known and torch.version.cuda is not None and torch.cuda.get_device_capability() >= (8, 0)
+def _adds_in_float32(device: torch.device) -> bool:
+    """Asked once a device. PyTorch has this product since 2.8, for CUDA alone, and not all cards have bfloat16."""
+    ones = torch.ones(1, 8, 257, dtype=torch.bfloat16, device=device)
+    try:
+        return bool((_product(ones, ones.mT) == 257).all())  # which bfloat16 rounds to 256
+    except (RuntimeError, TypeError):
+        return False
 
 
 class UnitProducts:
@@ -37,32 +44,27 @@ class UnitProducts:
         self._done: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, x: Tensor) -> None:
-        """Takes the next state, [rows, n, d], bfloat16; it may be read until it is multiplied with later ones."""
-        held = len(self._held) * x.nbytes
-        if self._held and held + x.nbytes > _HELD:
+        """Takes the next state, [rows, n, d], float32 or bfloat16; it may be read until later ones are multiplied."""
+        room = _HELD if x.dtype == torch.bfloat16 else 0
+        if self._held and (len(self._held) + 1) * x.nbytes > room:
             self._multiply()
         self._held.append(x)
-        if x.nbytes >= _HELD:
+        if x.nbytes >= room:
             self._multiply()
 
     def _multiply(self) -> None:
         x = torch.stack(self._held) if len(self._held) > 1 else self._held[0].unsqueeze(0)
         self._held.clear()
-        states, rows, n, d = x.shape
-        sets = self._members.shape[1]
         norm = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
         # 1 / norm of members; 0 of what is no member, is zero (x / 0) or is not finite (x / NaN, x / infinity).
         weight = torch.nan_to_num(self._members / norm.unsqueeze(-2), nan=0.0, posinf=0.0)
-        parts = torch.empty(states, rows, _PARTS, sets, n, dtype=x.dtype, device=x.device)
-        rest = weight
-        for part in range(_PARTS - 1):
-            parts[:, :, part] = rest
-            rest = torch.sub(rest, parts[:, :, part])
-        parts[:, :, -1] = rest
-        # NaN times a weight of zero would still be NaN.
-        finite = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0).reshape(-1, n, d)
-        product = _product(parts.view(-1, _PARTS * sets, n), finite)
-        self._done.append((product.view(states, rows, _PARTS, sets, d), weight, norm))
+        # NaN times a weight of zero would still be NaN. On the CPU a look saves the copy where there is none;
+        # elsewhere it would wait for the device.
+        if x.device.type != "cpu" or not bool(norm.isfinite().all()):
+            x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        parts = _split(weight) if x.dtype == torch.bfloat16 else weight.unsqueeze(2)
+        product = _product(parts.flatten(2, 3).flatten(0, 1), x.flatten(0, 1))
+        self._done.append((product.view(*parts.shape[:-1], -1), weight, norm))
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:
         """[states, rows, sets, d], float32, sums of unit vectors; [states, rows, sets], int64, how many; zero ones."""
@@ -75,8 +77,18 @@ class UnitProducts:
         return product.sum(2), weight.count_nonzero(-1), zero.sum(-1)
 
 
+def _split(weight: Tensor) -> Tensor:
+    """[states, rows, sets, n], float32 -> [states, rows, 3, sets, n], bfloat16: three numbers that add up to each."""
+    states, rows, *rest = weight.shape
+    parts = torch.empty(states, rows, 3, *rest, dtype=torch.bfloat16, device=weight.device)
+    high, middle, low = parts.unbind(2)
+    left = weight - high.copy_(weight)
+    torch.sub(left, middle.copy_(left), out=low)
+    return parts
+
+
 def _product(weights: Tensor, x: Tensor) -> Tensor:
-    """[b, m, n] x [b, n, d], bfloat16, with a float32 result."""
+    """[b, m, n] x [b, n, d], of one dtype, with a float32 result."""
     if x.device.type == "cuda":
         return torch.bmm(weights, x, out_dtype=torch.float32)
     return torch.bmm(weights.float(), x.float())

@@ -19,7 +19,7 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
 
     def multiplies(x: Tensor) -> bool:
         seen.append(x.dtype)
-        return x.dtype == torch.bfloat16
+        return x.dtype in (torch.bfloat16, torch.float32)
 
     monkeypatch.setattr(_states, "multiplies", multiplies)
     return seen
@@ -39,15 +39,15 @@ def test_spans_may_be_any_rows_in_any_order() -> None:
 def test_states_of_other_dtypes_among_them_are_summed_vector_by_vector(products: list[torch.dtype]) -> None:
     reduction = Reduction(SPANS, 3, WIDTH, totals=False)
     x = torch.randn(4, 3, WIDTH, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
-    for layer, dtype in enumerate((torch.float32, torch.bfloat16, torch.bfloat16, torch.float32)):
+    for layer, dtype in enumerate((torch.float64, torch.bfloat16, torch.bfloat16, torch.float32)):
         reduction.add(layer, x[layer].to(dtype))
     found = [reduced.dispersion for _, reduced in reduction.finish()]
     plain = Reduction(SPANS, 3, WIDTH, totals=False)
     for layer in range(4):
-        plain.add(layer, x[layer].float())
+        plain.add(layer, x[layer].double())
     for mine, (_, reduced) in zip(found, plain.finish(), strict=True):
         assert mine == pytest.approx(reduced.dispersion, abs=1e-6)
-    assert products == [torch.float32, torch.bfloat16, torch.float32, torch.float32]
+    assert products == [torch.float64, torch.bfloat16, torch.float32, torch.float64]
 
 
 @pytest.mark.parametrize("held", [0, 2**28], ids=["nothing-held", "held"])

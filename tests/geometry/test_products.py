@@ -1,4 +1,4 @@
-"""Sums of unit vectors as matrix products, against float64; the arithmetic is a GPU's, but for the order of sums."""
+"""Sums of unit vectors as matrix products, against float64; in bfloat16 as a GPU does them, but for the order."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from lm_eval_dispersion.geometry import UnitProducts, _products, closed_form, unit_sums
+from lm_eval_dispersion.geometry import UnitProducts, _products, closed_form, multiplies, unit_sums
 
 ROWS, N, D = 3, 200, 96
+DTYPES = [torch.bfloat16, torch.float32]
 
 
-def states(count: int, spread: float) -> Tensor:
+def states(count: int, spread: float, dtype: torch.dtype) -> Tensor:
     """[count, rows, n, d] around one direction a row, of norms far apart."""
     generator = torch.Generator().manual_seed(0)
     centre = torch.randn(1, ROWS, 1, D, generator=generator)
     scale = 10 ** (6 * torch.rand(count, ROWS, N, 1, generator=generator) - 3)
-    return ((centre + spread * torch.randn(count, ROWS, N, D, generator=generator)) * scale).bfloat16()
+    return ((centre + spread * torch.randn(count, ROWS, N, D, generator=generator)) * scale).to(dtype)
 
 
 def some_members() -> Tensor:
@@ -35,9 +36,12 @@ def summed(x: Tensor, members: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("held", [1, 2 * ROWS * N * D * 2, 2**30], ids=["one", "two", "all"])
 @pytest.mark.parametrize("spread", [0.0, 0.01, 1.0, 30.0])
-def test_products_are_the_sums_to_float32s_digits(spread: float, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_are_the_sums_to_float32s_digits(
+    dtype: torch.dtype, spread: float, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_products, "_HELD", held)  # states multiplied at a time
-    x, members = states(5, spread), some_members()
+    x, members = states(5, spread, dtype), some_members()
     total, count, zero = summed(x, members)
     assert total.dtype == torch.float32
     assert torch.equal(count, members.sum(-1).expand(5, -1, -1)) and not zero.any()
@@ -49,8 +53,9 @@ def test_products_are_the_sums_to_float32s_digits(spread: float, held: int, monk
         torch.testing.assert_close(found, right, atol=1e-6, rtol=0, equal_nan=True)
 
 
-def test_zero_and_non_finite_vectors_are_left_out_and_counted_as_elsewhere() -> None:
-    x, members = states(2, 1.0), some_members()
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_zero_and_non_finite_vectors_are_left_out_and_counted_as_elsewhere(dtype: torch.dtype) -> None:
+    x, members = states(2, 1.0, dtype), some_members()
     x[0, 0, 5:9], x[0, 0, 12, 3], x[0, 1, 3, 0], x[1, 2, 6, 95] = 0.0, torch.nan, torch.inf, -torch.inf
     x[1, 1, 30] = 1e30  # its norm overflows float32
     x[1, 1, 33] = 1e-30  # and this one's is zero there
@@ -62,3 +67,14 @@ def test_zero_and_non_finite_vectors_are_left_out_and_counted_as_elsewhere() -> 
         torch.testing.assert_close(total[:, :, which], alone.total, atol=1e-4, rtol=1e-6)
         assert torch.equal(count[:, :, which], alone.count) and torch.equal(zero[:, :, which], alone.zero)
     assert zero.sum() == 4 + 1 + 1 + 1 and count[0, 0, 0] == N - 1 - 5
+
+
+def test_float32_is_multiplied_where_nobody_allows_fewer_digits() -> None:
+    x = torch.ones(1, 2, 3)
+    assert multiplies(x) and not multiplies(x.half()) and not multiplies(x.double()) and not multiplies(x.bfloat16())
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert not multiplies(x)
+    finally:
+        torch.set_float32_matmul_precision(precision)
