@@ -14,6 +14,8 @@ from torch import Tensor
 
 # Bytes of bfloat16 states held until they are multiplied at once: on a GPU small ones cost more to start than to sum.
 _HELD = 48 * 2**20
+# Vectors added up in one product of many: it adds one after another, and of thousands alike the sum would lose digits.
+_BLOCK = 256
 
 
 def multiplies(x: Tensor) -> bool:
@@ -63,7 +65,11 @@ class UnitProducts:
         if x.device.type != "cpu" or not bool(norm.isfinite().all()):
             x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
         parts = _split(weight) if x.dtype == torch.bfloat16 else weight.unsqueeze(2)
-        product = _product(parts.flatten(2, 3).flatten(0, 1), x.flatten(0, 1))
+        n = x.shape[2]
+        size = n if n <= 2 * _BLOCK else _BLOCK
+        blocks = torch.split(parts.flatten(2, 3).flatten(0, 1), size, 2), torch.split(x.flatten(0, 1), size, 1)
+        products = [_product(*block) for block in zip(*blocks, strict=True)]
+        product = products[0] if len(products) == 1 else torch.stack(products).sum(0)
         self._done.append((product.view(*parts.shape[:-1], -1), weight, norm))
 
     def sums(self) -> tuple[Tensor, Tensor, Tensor]:

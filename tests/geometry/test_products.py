@@ -54,6 +54,19 @@ def test_products_are_the_sums_to_float32s_digits(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(2048, 16), (8192, 1024)])
+def test_thousands_of_vectors_alike_lose_no_digits(size: tuple[int, int], dtype: torch.dtype) -> None:
+    n, d = size
+    generator = torch.Generator().manual_seed(n)
+    lengths = 10 ** (4 * torch.rand(1, 1, n, 1, generator=generator) - 2)
+    x = (torch.randn(1, 1, 1, d, generator=generator) * lengths).to(dtype)
+    total, count, _ = summed(x, torch.ones(1, 1, n, dtype=torch.bool))
+    expected = torch.nn.functional.normalize(x[0, 0].double(), dim=-1).sum(0).square().sum()
+    found, right = (closed_form(s, count.flatten()).item() for s in (total.square().sum(), expected))
+    assert found == pytest.approx(right, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_zero_and_non_finite_vectors_are_left_out_and_counted_as_elsewhere(dtype: torch.dtype) -> None:
     x, members = states(2, 1.0, dtype), some_members()
     x[0, 0, 5:9], x[0, 0, 12, 3], x[0, 1, 3, 0], x[1, 2, 6, 95] = 0.0, torch.nan, torch.inf, -torch.inf
