@@ -10,8 +10,7 @@ PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile 
 
 help:
 	@echo "make demo    set up, measure two real models on real text, build demo/site/index.html"
-	@echo "make test    set up and run the tests"
-	@echo "make test-slow  set up and run those that take minutes each"
+	@echo "make test    set up and run the tests (make test-slow: those that take minutes each)"
 	@echo "make lint    set up and run the linter and the type checker"
 	@echo "make docs    write the pages of all commands and options"
 	@echo "make bench   set up and print every benchmark"

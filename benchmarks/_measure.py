@@ -113,6 +113,13 @@ def median(rounds: Rounds, name: str, field: str) -> float:
     return float(statistics.median(getattr(sample, field) for sample in rounds[name]))
 
 
+def apart(rounds: Rounds, above: str, below: str) -> float:
+    """How far the log-likelihoods of two variants lie apart at most, in nats."""
+    pairs = zip(rounds[above], rounds[below], strict=True)
+    found = ((a.found["loglikelihoods"], b.found["loglikelihoods"]) for a, b in pairs)
+    return max(abs(x - y) for a, b in found for x, y in zip(a, b, strict=True))
+
+
 def written(rounds: Rounds, name: str, count: int) -> str:
     """Bytes a window; how often a library tells its standard error something is in it, a few bytes."""
     if any(sample.written is None for sample in rounds[name]):

@@ -1,11 +1,10 @@
-"""What all parts share: the settings of a run, the one model, and how a variant is timed and its memory read."""
+"""What all parts share: the settings of a run, and how a variant is timed and its memory read."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from benchmarks import _workload
@@ -19,29 +18,20 @@ Variant = Callable[["HFLM", list[str]], Prepare]
 """A function of a module: its name is how a process of its own finds it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Setup:
-    """What the command line asks for, and the one model all timings share."""
+    """What the command line asks for."""
 
     pairs: int
     memory_pairs: int
     windows: int
 
-    @cached_property
-    def lm(self) -> HFLM:
-        """Loaded on first use."""
-        return _workload.load()
-
-    @cached_property
-    def texts(self) -> list[str]:
-        """Of exactly 512 tokens each."""
-        return _workload.windows(self.windows)
-
     def time(self, label: str, **variants: Variant) -> Rounds:
         """In this process, one alternation; every variant runs once beforehand on one window and is not counted."""
+        lm, texts = _workload.load(), _workload.windows(self.windows)
         for variant in variants.values():
-            measure(variant(self.lm, self.texts[:1]))
-        prepared = {name: variant(self.lm, self.texts) for name, variant in variants.items()}
+            measure(variant(lm, texts[:1]))
+        prepared = {name: variant(lm, texts) for name, variant in variants.items()}
         samplers = {name: lambda prepare=prepare: measure(prepare) for name, prepare in prepared.items()}
         return alternate(samplers, self.pairs, f"{label} time")
 

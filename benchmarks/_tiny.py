@@ -17,6 +17,7 @@ from benchmarks._sample import Job, Prepare, measure, serve
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedTokenizerFast
 
 HIDDEN, LAYERS, LONGEST, WORDS = 64, 2, 8192, 256
 
@@ -41,24 +42,30 @@ class Load:
         return [sys.executable, "-m", "benchmarks._tiny", *words]
 
 
+def words_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"<s>": 0, **{f"w{i}": i + 1 for i in range(WORDS)}}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="<s>")
+
+
 @cache
 def tiny() -> HFLM:
     """64 dimensions, 2 blocks, one token a word, batches of 8."""
     import torch
     from lm_eval.models.huggingface import HFLM
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    vocabulary = {"<s>": 0, **{f"w{i}": i + 1 for i in range(WORDS)}}
-    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<s>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="<s>")
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=LAYERS,
+        vocab_size=WORDS + 1, hidden_size=HIDDEN, intermediate_size=2 * HIDDEN, num_hidden_layers=LAYERS,
         num_attention_heads=4, max_position_embeddings=LONGEST + 8, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
-    return HFLM(pretrained=LlamaForCausalLM(config).eval(), tokenizer=tokenizer, batch_size=8)
+    return HFLM(pretrained=LlamaForCausalLM(config).eval(), tokenizer=words_tokenizer(), batch_size=8)
 
 
 def variant(load: Load, record: bool) -> Prepare:

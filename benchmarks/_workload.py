@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ def model_folder() -> Path:
     return save_float32("SmolLM2-135M-Instruct", CACHE / "SmolLM2-135M-float32")
 
 
+@cache
 def load() -> HFLM:
-    """lm_eval's own model object."""
+    """lm_eval's own model object; one a process."""
     from lm_eval.models.huggingface import HFLM
 
     folder = str(model_folder())

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from tqdm import tqdm
 
 from benchmarks import _workload
-from benchmarks._measure import Figure, Rounds, Sampler, Worker, alternate, median, ratio
+from benchmarks._measure import Figure, Rounds, Sampler, Worker, alternate, apart, median, ratio
 from benchmarks._setup import Setup
 
 # By name: whether the engine shows all layers, and whether they are recorded.
@@ -62,13 +62,8 @@ def _command(shows: bool, windows: int) -> list[str]:
 
 def _difference(rounds: Rounds) -> str:
     """How far apart the log-likelihoods of runs lie, with recording and without."""
-
-    def apart(above: str) -> float:
-        pairs = zip(rounds[above], rounds["none"], strict=True)
-        found = ((a.found["loglikelihoods"], b.found["loglikelihoods"]) for a, b in pairs)
-        return max(abs(x - y) for a, b in found for x, y in zip(a, b, strict=True))
-
+    last, every, again = (apart(rounds, name, "none") for name in ("last", "all", "again"))
     return (
-        f"(e) log-likelihoods of a window differ by at most {apart('last'):.1e} nats with the last state recorded, "
-        f"{apart('all'):.1e} with all, and {apart('again'):.1e} between two runs without"
+        f"(e) log-likelihoods of a window differ by at most {last:.1e} nats with the last state recorded, "
+        f"{every:.1e} with all, and {again:.1e} between two runs without"
     )

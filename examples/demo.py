@@ -45,7 +45,7 @@ def main(models: Sequence[Model], out: Path) -> None:
     for model in models:
         if not (results / model.name).is_dir():
             _measure(model, out / "unfinished" / model.name, results / model.name)
-    law = ["python", "-m", "dispersion_leaderboard.law", str(results), "--picture", str(out / "dispersion.png")]
+    law = ["lm-eval-dispersion", "law", str(results), "--picture", str(out / "dispersion.png")]
     (out / "law.md").write_text(_run(law, into=out / "law.md"), encoding="utf-8")
     overrides = out / "overrides.yaml"
     known = yaml.safe_load((EXAMPLE / "overrides.yaml").read_text(encoding="utf-8"))

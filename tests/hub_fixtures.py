@@ -11,18 +11,22 @@ from huggingface_hub import HfApi, constants
 
 
 @contextmanager
-def reachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A stand-in of its own, which the real client in this process may ask where it is given the address."""
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A stand-in of its own, to which the real client in this process is sent, and where it may write."""
     with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", WRITER)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield hub
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with reachable(monkeypatch) as hub:
+    with loopback(monkeypatch) as hub:
         yield hub
 
 

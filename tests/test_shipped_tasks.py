@@ -19,6 +19,8 @@ from published import REVISIONS, publish
 from lm_eval_dispersion._discovery import tasks_folder
 from lm_eval_dispersion.corpora import demo_news
 
+pytestmark = pytest.mark.long
+
 LIMIT = 4
 FOLDER = Path(tasks_folder())
 YAMLS = {path: load_yaml(path, resolve_func=False) for path in sorted(FOLDER.rglob("*.yaml"))}
@@ -66,9 +68,8 @@ def runs(cli: Cli, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -
             cli(
                 *("run", "--model", "hf", "--device", "cpu", "--model_args", model, "--batch_size", "8"),
                 *("--tasks", *tasks, "--limit", str(LIMIT), "--output_path", str(folder / name), *options),
-                # A cache of its own, so that each run downloads all it needs, and one of the two cores.
+                # A cache of its own, so that each run downloads all it needs.
                 **hub.environment(folder / f"{name}-home"),
-                OMP_NUM_THREADS="1",
             )
             return results(folder / name)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from io import StringIO
+from itertools import chain
 
 from lm_eval_dispersion._discovery import tasks_folder
 
@@ -33,7 +34,7 @@ def doctor() -> int:
     plain = subprocess.Popen([sys.executable, "-c", _PLAIN_LM_EVAL], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         wrong = 0
-        for mark, line in (*_versions(), *_seams(), *_tasks(plain), *_accelerator()):
+        for mark, line in chain(_versions(), _seams(), _tasks(plain), _accelerator()):
             print(mark, line, flush=True)
             wrong += mark == _WRONG
     finally:
@@ -50,11 +51,7 @@ def _versions() -> Iterator[Line]:
 
     from lm_eval_dispersion.seams import LIBRARIES
 
-    running = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info >= (3, 10):
-        yield _OK, f"Python {running}"
-    else:
-        yield _WRONG, f"Python {running}: 3.10 or later is needed"
+    yield _OK, f"Python {'.'.join(map(str, sys.version_info[:3]))}"
     yield _OK, f"{_OURS} {_installed(_OURS)}"
     for name, library in LIBRARIES.items():
         found, fix = _installed(name), f"pip install '{name}{library.supported}'"

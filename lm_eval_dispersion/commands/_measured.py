@@ -86,7 +86,7 @@ def _measured(record: dict[str, Any]) -> Measured:
     corpus = definition["kind"] == "corpus"
     counts = {str(name): int(count) for name, count in counts.items()}
     layers, least = [int(layer) for layer in record["layers"]], int(definition["min_vectors"])
-    profile = [number(value) for value in record["within"]["mean"]]
+    profile = [number(value) for value in _list(record["within"]["mean"])]
     if len(layers) != len(profile) and profile:
         raise ValueError(f"{len(profile)} values for {len(layers)} layers")
     within = _last(record["within"], "mean", _why_not_within(counts, corpus, least), counts)
@@ -130,11 +130,11 @@ def engine_of(record: Any) -> str:
     engine = record.get("engine") if isinstance(record, dict) else None
     if not isinstance(engine, dict):
         return ""
-    versions = engine.get("versions") if isinstance(engine.get("versions"), dict) else {}
+    versions = engine.get("versions")
     parts = [
         f"{engine.get('lm_class')} ({engine.get('name')}) in {engine.get('dtype')}",
         engine.get("processes") not in (1, None) and f"{engine['processes']} processes",
-        *(f"{name} {version}" for name, version in versions.items()),
+        *(f"{name} {version}" for name, version in (versions if isinstance(versions, dict) else {}).items()),
         f"lm-eval-dispersion {record.get('plugin_version')}",
     ]
     return plain(", ".join(str(part) for part in parts if part))
@@ -155,12 +155,18 @@ def metrics_of(run: Run, task: str) -> list[Metric]:
 
 
 def _last(pairs: dict[str, Any] | None, name: str, why: str, counts: dict[str, int]) -> Value:
-    if not pairs or not pairs[name]:
+    if pairs is None or not _list(pairs[name]):
         return Value(None, None, 0, why)
     value, stderr, n = number(pairs[name][-1]), number(pairs["stderr"][-1]), int(pairs["n"][-1])
     if value is None:
         return Value(None, None, n, why)
     return Value(value, stderr, n, "one document" if counts["documents"] < 2 else "not defined")
+
+
+def _list(values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError(f"{type(values).__name__} in place of a list")
+    return values
 
 
 def _why_not_within(counts: dict[str, int], corpus: bool, least: int) -> str:

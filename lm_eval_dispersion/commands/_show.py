@@ -112,7 +112,7 @@ def _show_model(console: Console, run: Run, record: Any) -> None:
 def _show_task(console: Console, run: Run, task: str, found: Measured) -> None:
     from rich.text import Text
 
-    width = max(20, console.width - _INDENT)
+    width = max(10, console.width - _INDENT)
 
     def row(label: str, value: str, style: str = "") -> None:
         for i, line in enumerate(Text(value, style).wrap(console, width)):
@@ -134,7 +134,9 @@ def _show_task(console: Console, run: Run, task: str, found: Measured) -> None:
     for line in chart:
         row("", line)
     samples = run.samples(task)
-    row("samples", plain(samples) if samples else "not logged (lm_eval --log_samples)")
+    logged = plain(samples) if samples else "not logged (lm_eval --log_samples)"
+    # In one piece, as a path is copied.
+    console.print(Text.assemble((f"    {'samples':<{_INDENT - 6}}  ", "dim"), logged), soft_wrap=True)
 
 
 def _value(found: Value, over: str) -> str:
@@ -170,6 +172,8 @@ def _profile(found: Measured, width: int) -> tuple[str, list[str]]:
     """D by layer in a sentence and as a chart."""
     from lm_eval_dispersion.commands._chart import bars
 
+    if not found.profile:
+        return "none", []
     if len(found.layers) == 1:
         return "the engine showed the last hidden state alone (docs/vllm.md)", []
     by_layer = list(zip(found.profile, found.layers, strict=True))

@@ -86,4 +86,3 @@ def _windows(run: Run, record: dict[str, Any], samples: Path) -> Windows | None:
         repetition=np.array(repetitions),
         profile=record["within"],
     )
-

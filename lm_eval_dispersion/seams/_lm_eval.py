@@ -9,8 +9,10 @@ from lm_eval_dispersion.seams._look import Moved, accepts, declares, has, uses
 
 def task_manager() -> None:
     """Finds our tasks: a folder is added to what it indexes, and its index answers ``wraps:``."""
+    from lm_eval import tasks
     from lm_eval.tasks.manager import TaskManager
 
+    has(tasks, "TaskManager")
     accepts(TaskManager.__init__, 1, "include_path", "include_defaults")
     has(TaskManager, "_load_spec", "task_index", "all_tasks")
     uses(TaskManager.load, "_load_spec")

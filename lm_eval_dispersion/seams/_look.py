@@ -62,7 +62,7 @@ def accepts(function: Any, positional: int, *keywords: str) -> None:
 
 
 def uses(function: Any, *names: str) -> None:
-    """Raises Moved where a function's own code does not use a name: a method it must call, an attribute it must read."""
+    """Raises Moved where a function's own code does not use a name: calls a method, reads an attribute."""
     function = function.fget if isinstance(function, property) else function
     known = set(_names(inspect.unwrap(function).__code__))
     for name in names:

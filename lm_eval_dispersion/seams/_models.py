@@ -10,7 +10,7 @@ def hf_model() -> None:
     from lm_eval.models.huggingface import HFLM
 
     has(HFLM, "model", "tokenizer", "max_length", "eot_token_id", "world_size", "gather_object")
-    has(HFLM, "loglikelihood", "_detect_batch_size")
+    has(HFLM, "loglikelihood", "_model_generate", "_detect_batch_size")
     accepts(HFLM._model_call, 2)
     accepts(HFLM.tok_batch_encode, 2, "left_truncate_len", "truncation")
     uses(HFLM._loglikelihood_tokens, "_model_call", "max_length")

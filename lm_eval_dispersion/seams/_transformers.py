@@ -17,7 +17,7 @@ def hidden_states() -> None:
         model = LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=2, num_hidden_layers=3)).eval()
     decoder: Any = [m for m in model.modules() if isinstance(m, PreTrainedModel)][-1]
     kind = (getattr(decoder, "_can_record_outputs", None) or {}).get("hidden_states")
-    blocks = [m for m in decoder.modules() if isinstance(kind, type) and isinstance(m, kind)]
+    blocks: list[Any] = [m for m in decoder.modules() if isinstance(kind, type) and isinstance(m, kind)]
     if len(blocks) != 3:
         raise Moved(f"_can_record_outputs names {len(blocks)} modules as the 3 blocks of a Llama")
     seen: list[Any] = []

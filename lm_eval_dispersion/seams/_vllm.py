@@ -60,7 +60,7 @@ def model_runner() -> None:
     uses(InputBatch.__init__, "req_id_to_index")
 
 
-def model_runner_V2() -> None:
+def model_runner_v2() -> None:
     """The same of the runner that vLLM takes on CUDA."""
     from vllm.v1.worker.gpu import model_runner
     from vllm.v1.worker.gpu.input_batch import InputBatch
@@ -103,4 +103,4 @@ def _runner(module: Any) -> None:
     declares(module.ExecuteModelState, "hidden_states", "aux_hidden_states")
 
 
-LOOKS = (plugin, workers, scheduler_output, model_runner, model_runner_V2, all_layers, prefix_cache)
+LOOKS = (plugin, workers, scheduler_output, model_runner, model_runner_v2, all_layers, prefix_cache)

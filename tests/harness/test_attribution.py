@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from reference import LEAST, all_pairs, document_windows, leading, profile, states
-from stock import EVERY, recorded, write_tasks
+from stock import EVERY, recorded, task_manager, write_tasks
 
 Run = Callable[..., tuple[Any, dict[str, Any]]]
 LIMIT = 4
@@ -19,15 +19,9 @@ CORPORA = [recorded("stock_rolling"), recorded("stock_long")]
 
 
 @pytest.fixture(scope="module")
-def task_manager(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager(include_path=str(write_tasks(tmp_path_factory.mktemp("tasks"), EVERY)))
-
-
-@pytest.fixture(scope="module")
-def run(task_manager: Any, tiny_llama: Path) -> Run:
+def run(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Evaluates tasks on the tiny model built with the given arguments; (lm, results with samples)."""
+    manager = task_manager(write_tasks(tmp_path_factory.mktemp("tasks"), EVERY))
 
     def evaluate(tasks: list[str], lm: Any = None, evaluation: dict[str, Any] | None = None, **arguments: Any) -> Any:
         from lm_eval import simple_evaluate
@@ -35,7 +29,7 @@ def run(task_manager: Any, tiny_llama: Path) -> Run:
 
         defaults: dict[str, Any] = {"pretrained": str(tiny_llama), "device": "cpu", "dtype": "float32"}
         lm = lm or HFLM(**defaults | arguments)
-        options = {"limit": LIMIT, "bootstrap_iters": 10, "task_manager": task_manager} | (evaluation or {})
+        options = {"limit": LIMIT, "bootstrap_iters": 10, "task_manager": manager} | (evaluation or {})
         return lm, simple_evaluate(model=lm, tasks=tasks, **options)
 
     return evaluate

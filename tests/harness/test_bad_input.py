@@ -14,21 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, CliHere
-from stock import CHOICE, ROLLING
+from conftest import Cli
+from stock import CHOICE, ROLLING, task_manager
+
+from lm_eval_dispersion._discovery import tasks_folder
 
 Load = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def task_manager() -> Any:
+def every_task() -> Any:
+    """Knows all of lm_eval's tasks and ours, as the command does."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager()
 
 
 @pytest.fixture
-def refused(task_manager: Any, tmp_path: Path) -> Load:
+def refused(every_task: Any, tmp_path: Path) -> Load:
     """Loads a task by name, or a YAML by its path, and gives back the one line it ends with."""
 
     def load(task: str, yaml: str | None = None, **options: Any) -> str:
@@ -36,8 +39,8 @@ def refused(task_manager: Any, tmp_path: Path) -> Load:
         folder.mkdir(exist_ok=True)
         if yaml is not None:
             (folder / f"{task}.yaml").write_text(yaml)
-        manager = copy(task_manager)  # indexing lm_eval's tasks takes seconds, once
-        manager._factory = type(task_manager._factory)(meta={"dispersion": options} if options else None)
+        manager = copy(every_task)  # indexing lm_eval's tasks takes seconds, once
+        manager._factory = type(every_task._factory)(meta={"dispersion": options} if options else None)
         with pytest.raises(SystemExit) as stop:
             manager.load([task if yaml is None else str(folder / f"{task}.yaml")])
         line = str(stop.value.code)
@@ -154,13 +157,14 @@ def test_the_command_line_ends_with_that_line_and_status_1(cli: Cli, tiny_llama:
     assert done.stderr.splitlines()[-1].startswith("lm-eval-dispersion: dispersion_text: no file matches")
 
 
-def test_an_api_model_is_refused_before_a_request_is_sent(cli_here: CliHere, tiny_llama: Path) -> None:
+def test_an_api_model_is_refused_before_a_request_is_sent(tiny_llama: Path) -> None:
+    from lm_eval import simple_evaluate
+
     # Nothing listens on port 9: a request would be retried, and its error would be another one.
+    arguments = f"model=x,base_url=http://127.0.0.1:9/v1/completions,tokenizer={tiny_llama},max_retries=1"
+    tasks = {"tasks": ["dispersion_demo_news"], "limit": 1, "task_manager": task_manager(Path(tasks_folder()))}
     with pytest.raises(SystemExit) as stop:
-        cli_here(
-            *("--model", "local-completions", "--tasks", "dispersion_demo_news", "--limit", "1", "--model_args"),
-            f"model=x,base_url=http://127.0.0.1:9/v1/completions,tokenizer={tiny_llama},max_retries=1",
-        )
+        simple_evaluate(model="local-completions", model_args=arguments, **tasks)
     line = str(stop.value.code)
     assert line.startswith("lm-eval-dispersion: ") and "\n" not in line
     assert "gives no hidden states" in line and "--model hf" in line
@@ -192,7 +196,6 @@ def test_a_model_that_gives_nan_has_null_dispersion_counted_and_keeps_its_stock_
     import torch
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
     from transformers import AutoModelForCausalLM
 
     tasks = tmp_path / "tasks"
@@ -208,9 +211,7 @@ def test_a_model_that_gives_nan_has_null_dispersion_counted_and_keeps_its_stock_
     with torch.no_grad():
         model.model.layers[1].mlp.down_proj.weight.fill_(float("nan"))
     lm = HFLM(pretrained=model, tokenizer=str(tiny_llama))
-    found = simple_evaluate(
-        model=lm, tasks=["nan_group", "nan_rolling"], limit=3, task_manager=TaskManager(include_path=str(tasks))
-    )
+    found = simple_evaluate(model=lm, tasks=["nan_group", "nan_rolling"], limit=3, task_manager=task_manager(tasks))
     choice = found["results"]["nan_choice"]
     assert choice["dispersion,none"] is None and choice["dispersion_stderr,none"] == "N/A"
     assert isinstance(choice["acc,none"], float)
@@ -226,10 +227,10 @@ def test_a_model_that_gives_nan_has_null_dispersion_counted_and_keeps_its_stock_
 def test_documents_of_one_token_have_perplexity_and_no_dispersion(tiny_llama: Path, tmp_path: Path) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": letter}) + "\n" for letter in "abcdefgh"))
-    manager = TaskManager(metadata={"dispersion": {"text": str(tmp_path / "a.jsonl"), "name": "letters"}})
+    options = {"text": str(tmp_path / "a.jsonl"), "name": "letters"}
+    manager = task_manager(Path(tasks_folder()), metadata={"dispersion": options})
     found = simple_evaluate(
         model=HFLM(pretrained=str(tiny_llama), device="cpu"), tasks=["dispersion_text"], task_manager=manager
     )
@@ -241,8 +242,8 @@ def test_documents_of_one_token_have_perplexity_and_no_dispersion(tiny_llama: Pa
     assert (counts["documents"], counts["short_windows"], counts["segments"]) == (8, 8, 0)
 
 
-def test_a_task_in_the_wrappers_own_folder_is_found(task_manager: Any, tmp_path: Path) -> None:
+def test_a_task_in_the_wrappers_own_folder_is_found(every_task: Any, tmp_path: Path) -> None:
     (tmp_path / "theirs.yaml").write_text(CHOICE.replace("stock_choice", "theirs"))
     (tmp_path / "mine.yaml").write_text(wrapping("theirs"))
-    (task,) = task_manager.load([str(tmp_path / "mine.yaml")])["tasks"].values()
+    (task,) = every_task.load([str(tmp_path / "mine.yaml")])["tasks"].values()
     assert task.config.task == "mine" and task.config.doc_to_choice == "choices"

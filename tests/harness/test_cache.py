@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CliHere, results
-from stock import EVERY, recorded, write_tasks
+from stock import EVERY, recorded, task_manager, write_tasks
 
+Run = Callable[[list[str]], dict[str, Any]]
 NAMES = ("stock_rolling", "stock_letters", "stock_generate")
 
 
-@pytest.fixture(scope="module")
-def run(cli_here: CliHere, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("cache")
-    tasks = write_tasks(folder / "tasks", {name: EVERY[name] for name in NAMES})
+@pytest.fixture
+def run(tiny_llama: Path, tmp_path: Path) -> Run:
+    """Evaluates tasks with a cache in the test's folder, each time on a model made anew."""
+    manager = task_manager(write_tasks(tmp_path / "tasks", {name: EVERY[name] for name in NAMES}))
 
-    def evaluate(name: str, wanted: list[str]) -> dict[str, Any]:
-        cli_here(
-            *("--model", "hf", "--device", "cpu", "--model_args", f"pretrained={tiny_llama},dtype=float32"),
-            *("--tasks", ",".join(wanted), "--include_path", str(tasks), "--limit", "5", "--batch_size", "2"),
-            *("--output_path", str(folder / name), "--use_cache", str(folder / "answers")),
-        )
-        return results(folder / name)
+    def evaluate(wanted: list[str]) -> dict[str, Any]:
+        from lm_eval import simple_evaluate
+
+        model = {"pretrained": str(tiny_llama), "dtype": "float32"}
+        options = {"limit": 5, "batch_size": 2, "use_cache": str(tmp_path / "answers"), "task_manager": manager}
+        return dict(simple_evaluate(model="hf", device="cpu", model_args=model, tasks=wanted, **options))
 
     return evaluate
 
 
-def test_a_second_run_has_the_same_numbers_from_the_cache_and_stock_ones_are_not_mixed_in(run: Any) -> None:
+def test_a_second_run_has_the_same_numbers_from_the_cache_and_stock_ones_are_not_mixed_in(run: Run) -> None:
     ours = [recorded(name) for name in NAMES]
-    first, second, stock = run("first", ours), run("second", ours), run("stock", list(NAMES))
+    first, second, stock = run(ours), run(ours), run(list(NAMES))
     for name in NAMES:
         one, two = (r["configs"][recorded(name)]["metadata"]["dispersion"] for r in (first, second))
         assert one["counts"]["cached_answers"] == 0 and one["across"] is not None
@@ -53,14 +53,13 @@ def test_a_second_run_has_the_same_numbers_from_the_cache_and_stock_ones_are_not
     )
 
 
-def test_no_vector_is_in_the_database(run: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_vector_is_in_the_database(run: Run, tmp_path: Path) -> None:
     from sqlitedict import SqliteDict
 
-    run("again", [recorded(name) for name in NAMES])
-    database = next(tmp_path_factory.getbasetemp().glob("cache*/answers_rank0.db"))
+    run([recorded(name) for name in NAMES])
     sizes = []
-    with SqliteDict(str(database)) as answers:
-        for value in answers.values():
+    with SqliteDict(str(tmp_path / "answers_rank0.db")) as database:
+        for value in database.values():
             if isinstance(value, dict) and value.get("segments"):
                 sizes += [len(s["dispersion"]) for s in value["segments"] if s["dispersion"] is not None]
     assert sizes and set(sizes) == {3}  # one number a layer of the tiny model

@@ -9,8 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 from conftest import Cli, results, samples
+from stock import task_manager
 
 from lm_eval_dispersion import __version__
+from lm_eval_dispersion._discovery import tasks_folder
 from lm_eval_dispersion.record import schema
 
 TOKEN = "hf_planted_in_the_model_arguments"
@@ -104,7 +106,6 @@ def test_a_token_among_the_model_arguments_is_warned_of_and_not_copied_by_us(run
 def test_the_corpus_hash_names_the_text_and_not_its_order(tiny_llama: Path, tmp_path: Path) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
     lm = HFLM(pretrained=str(tiny_llama), device="cpu")
     texts = [f"Document number {i} of a corpus." for i in range(6)]
@@ -112,7 +113,7 @@ def test_the_corpus_hash_names_the_text_and_not_its_order(tiny_llama: Path, tmp_
     def corpus_hash(name: str, rows: list[str]) -> str:
         file = tmp_path / f"{name}.jsonl"
         file.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
-        manager = TaskManager(metadata={"dispersion": {"text": str(file)}})
+        manager = task_manager(Path(tasks_folder()), metadata={"dispersion": {"text": str(file)}})
         found = simple_evaluate(model=lm, tasks=["dispersion_text"], task_manager=manager)
         return str(found["configs"]["dispersion_text"]["metadata"]["dispersion"]["corpus"]["hash"])
 

@@ -9,7 +9,9 @@ import pytest
 from conftest import Cli, results, samples
 from stock import STOCK, recorded, write_tasks
 
-LIMIT = 6
+pytestmark = pytest.mark.long
+
+LIMIT = 4  # at a batch size of 3: a whole batch, and one that is not
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def test_a_run_of_lm_eval_becomes_a_table_and_a_picture(
 
 
 def test_nothing_to_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="^lm-eval-dispersion: no corpus task with logged samples below .*none; run"):
+    with pytest.raises(SystemExit, match=r"^lm-eval-dispersion: no corpus task with logged samples below .*none; run"):
         main(["law", str(tmp_path / "none")])
     assert capsys.readouterr() == ("", "")
 
@@ -151,7 +151,7 @@ def test_a_run_named_by_a_json_output_path_is_read_too(out: Path, tmp_path: Path
 def test_a_picture_without_matplotlib_or_of_an_unknown_kind_is_one_line(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit, match="^lm-eval-dispersion: cannot draw .*picture.doc: .*\\bdoc\\b"):
+    with pytest.raises(SystemExit, match=r"^lm-eval-dispersion: cannot draw .*picture.doc: .*\bdoc\b"):
         main(["law", str(out), "--picture", str(tmp_path / "picture.doc")])
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "matplotlib", None)

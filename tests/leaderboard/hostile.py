@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dispersion_leaderboard.requests import Reason
 from hub import Hub
-from space_site import loopback
+from hub_fixtures import loopback
 
 IDS = (
     "../../etc",

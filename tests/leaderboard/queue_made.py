@@ -12,7 +12,7 @@ import pytest
 from dispersion_leaderboard.requests import Change, Entry, Queue, Reason, Request, Suite, later
 from dispersion_leaderboard.running import Outcome, Policy, Unit, Worker
 from dispersion_leaderboard.store import Results, Tree
-from space_site import loopback
+from hub_fixtures import loopback
 
 SUITE = Suite("made", (("task_a",), ("task_b",)))
 NOW = "2026-01-01T00:00:00Z"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hub import WRITER, Hub, Repository
-from hub_fixtures import reachable
-from huggingface_hub import constants
+from hub import Hub, Repository
 
 SPACE = "org/board"
 TABLE = b"PAR1" + bytes(range(256)) * 8 + b"PAR1"
@@ -62,17 +58,6 @@ def space(hub: Hub) -> Repository:
 def published(hub: Hub) -> dict[str, bytes]:
     """What the Space holds beside the Hub's own file."""
     return {path: content for path, content in space(hub).files.items() if path != ".gitattributes"}
-
-
-@contextmanager
-def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The real client in this process, which may write, on a stand-in of the Hub of its own."""
-    with reachable(monkeypatch) as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setenv("HF_TOKEN", WRITER)
-        yield hub
 
 
 def recorded_waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import SCRIPT, Done, hub_client, typed
 from dispersion_leaderboard.publish import publish
 from hub import WRITER, Hub
-from space_site import SPACE, TABLE, digest, loopback, published, recorded_waits, shown, space, write_site
+from space_site import SPACE, TABLE, digest, published, recorded_waits, shown, space, write_site
 
 READS = {"info", "tree"}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +12,7 @@ from hub import WRITER, Hub
 from hub._blob import Blob
 from hub._content import Commit
 from huggingface_hub import constants
-from space_site import CARD, SPACE, digest, loopback, published, recorded_waits, shown, space, write_site
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
+from space_site import CARD, SPACE, digest, published, recorded_waits, shown, space, write_site
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ app = typer.Typer(
     help="From lm_eval's results to a public leaderboard.",
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 for panel, commands in {
     "Results": (records, build, predict),
@@ -37,8 +38,8 @@ for panel, commands in {
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command line; a mistake ends in one line and exit status 2 where no such line can be typed, else 1.
 
-    It enters the command itself rather than by calling ``app``, which would draw boxes of several lines, and of a
-    traceback one that shows the values of variables, tokens among them.
+    It enters the command itself rather than by calling ``app``, which says a mistake in a box of several lines and
+    takes Ctrl-C for its own.
     """
     command = typer.main.get_command(app)
     try:

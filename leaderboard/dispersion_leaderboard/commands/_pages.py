@@ -17,9 +17,9 @@ def publish(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be uploaded and deleted.")] = False,
 ) -> None:
     """Upload the pages to a Space of the Hub."""
-    from dispersion_leaderboard import publish as pages
+    from dispersion_leaderboard.publish import publish as upload
 
-    pages.publish(site, space, private=private, dry_run=dry_run)
+    upload(site, space, private=private, dry_run=dry_run)
 
 
 def serve(
@@ -27,6 +27,6 @@ def serve(
     port: Annotated[int, typer.Option(metavar="PORT", help="On 127.0.0.1; 0 for one that is free.")] = 7860,
 ) -> None:
     """Show the pages on this machine."""
-    from dispersion_leaderboard import publish as pages
+    from dispersion_leaderboard.publish import serve as show
 
-    pages.serve(site, port)
+    show(site, port)

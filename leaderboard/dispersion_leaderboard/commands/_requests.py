@@ -42,7 +42,9 @@ def submit(
     """Ask for models to be evaluated."""
     from tqdm import tqdm
 
-    from dispersion_leaderboard import admission
+    from dispersion_leaderboard.admission import Asked, Unreachable, check
+    from dispersion_leaderboard.admission import discover as search
+    from dispersion_leaderboard.admission import submit as ask
     from dispersion_leaderboard.requests import Queue, read_suites
     from dispersion_leaderboard.store import PREFIX, open_tree
 
@@ -50,21 +52,19 @@ def submit(
     known = read_suites(suites)
     if suite not in known:
         raise SystemExit(f"leaderboard: no suite {suite}; there are {', '.join(sorted(known))}")
-    asked = admission.Asked(known[suite], revision, precision, chat_template, gguf_file, int(largest * options.GB))
-    found = admission.discover(discover) if discover else []
+    asked = Asked(known[suite], revision, precision, chat_template, gguf_file, int(largest * options.GB))
+    found = search(discover) if discover else []
     names = list(dict.fromkeys([*(models or []), *found]))
     if not names and not discover:
         raise SystemExit("leaderboard: nothing to submit; give a MODEL, or --discover with a file of searches")
     requests = None if dry_run else Queue(open_tree(queue))
     try:
-        answers = [
-            admission.check(name, asked, folders) for name in tqdm(names, desc="Checking", unit="model", delay=1)
-        ]
-    except admission.Unreachable as error:
+        answers = [check(name, asked, folders) for name in tqdm(names, desc="Checking", unit="model", delay=1)]
+    except Unreachable as error:
         raise SystemExit(f"leaderboard: {error}") from error
     if requests:
         with one_line():
-            answers = admission.submit(requests, answers)
+            answers = ask(requests, answers)
     for answer in answers:
         print(answer.line)
     if any(answer.request is None for answer in answers) and not discover:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dispersion_leaderboard.requests import Reason, Request
+from dispersion_leaderboard.running._run import evaluate
 from dispersion_leaderboard.running._scrub import lines as scrubbed
 from dispersion_leaderboard.running._unit import Outcome, Unit
 
@@ -162,8 +163,6 @@ def _folder(key: str, scratch: str | None) -> Path:
 
 def _run(unit: str, scratch: str | None) -> Outcome:
     """On a machine of the cluster, in a process of Ray's."""
-    from dispersion_leaderboard.running._run import evaluate
-
     found = Unit.from_json(json.loads(unit))
     folder = _folder(found.request.key, scratch)
     folder.mkdir(parents=True, exist_ok=True)

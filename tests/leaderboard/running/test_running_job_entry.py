@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,16 +11,10 @@ from dispersion_leaderboard.running.job_entry import _saved
 from dispersion_leaderboard.store import Results, open_tree
 from hub import Hub
 from queue_jobs_made import STORE, unit
-from space_site import loopback, recorded_waits
+from space_site import recorded_waits
 
 ONE = unit(0, "task")
 RUN = Outcome({"model/results_1.json": b"{}"}, log="its log")
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
 
 
 @pytest.fixture

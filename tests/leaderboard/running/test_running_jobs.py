@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from dispersion_leaderboard.running import Outcome, Unit
 from dispersion_leaderboard.running._job_end import heard, told
 from hub import WRITER, Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
-from space_site import loopback
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
 
 
 def test_a_unit_becomes_one_job_with_the_hardware_the_image_and_the_time_that_were_asked_for(hub: Hub) -> None:

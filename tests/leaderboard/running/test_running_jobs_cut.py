@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from dispersion_leaderboard.hub import Refused
 from dispersion_leaderboard.requests import Reason
 from dispersion_leaderboard.running import Outcome
 from hub import Hub
 from queue_jobs_made import begun, executor, finish, job_of, stages, unit, until
-from space_site import loopback
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
 
 
 @pytest.mark.parametrize("fault", [0, 429, 500, 503])

@@ -13,8 +13,8 @@ from dispersion_leaderboard.requests import Reason, Request
 from dispersion_leaderboard.running import Outcome, Unit
 from dispersion_leaderboard.store import Results, open_tree
 from hub import WRITER, Hub, in_a_subprocess
+from hub_fixtures import loopback
 from queue_jobs_made import STORE, executor, job_of, until
-from space_site import loopback
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_unit_that_is_stopped_leaves_no_process_and_is_not_heard_of_again(ray_
         ray.start(unit(tiny_llama, limit=LONG))
         until(lambda: busy(ray_cluster.folder))
         ray.stop(unit(tiny_llama, limit=LONG))
-        until(lambda: not lm_evals(ray_cluster.folder), 60)
+        until(lambda: not lm_evals(ray_cluster.folder))
         time.sleep(3)
         assert (lm_evals(ray_cluster.folder), ray.ended()) == ([], [])
 
@@ -142,7 +142,7 @@ def test_what_is_closed_leaves_no_process_but_the_cluster_it_found(ray_cluster: 
     with executor(ray_cluster.address) as ray:
         ray.start(unit(tiny_llama, limit=LONG))
         until(lambda: busy(ray_cluster.folder))
-    until(lambda: not lm_evals(ray_cluster.folder), 60)
+    until(lambda: not lm_evals(ray_cluster.folder))
     with executor(ray_cluster.address):
         pass
 
@@ -199,7 +199,7 @@ def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
-        pytest.raises(SystemExit, match=r"needs Ray: pip install 'lm-eval-dispersion\[ray\]'"),
+        pytest.raises(SystemExit, match=r"needs Ray: pip install 'dispersion-leaderboard\[ray\]'"),
         executor(None, tmp_path),
     ):
         pass

@@ -13,8 +13,8 @@ from dispersion_leaderboard.requests import ATTEMPTS, Change, Entry, Queue, Reas
 from dispersion_leaderboard.running import Policy, Unit, Worker
 from dispersion_leaderboard.store import Results, Tree, open_tree
 from hub import Hub
+from hub_fixtures import loopback
 from queue_made import SUITE, Hanging, Instant, Stores, failing, fill, opened, request, results_of, worker
-from space_site import loopback
 
 
 @pytest.fixture(params=["folder", "hub"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +9,10 @@ import pytest
 from dispersion_leaderboard.hub import Refused
 from dispersion_leaderboard.store import Results, open_tree
 from hub import Hub
-from space_site import loopback, recorded_waits
+from space_site import recorded_waits
 
 STORE = "hf://datasets/org/results"
 FOUND = {("a" * 32, "task"): {"model/results_1.json": b"{}"}}
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with loopback(monkeypatch) as hub:
-        yield hub
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_path_that_leads_out_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Hub, Stores]]:
-    from space_site import loopback
+    from hub_fixtures import loopback
 
     with loopback(monkeypatch) as found:
         yield found, lambda name: open_tree(f"hf://datasets/org/{name}")

@@ -61,7 +61,7 @@
         });
         table.search.fixed("filters", (_, row) => own.passes(row, Object.fromEntries(filters.map((f) => [f.dataset.filter, value(f)]))));
         // What was typed while the rows were on their way stays, where the address says nothing.
-        if (ours()) restore(); else apply();
+        if (ours()) restore(); else { draw(); tell(); }
         table.on("order", save);
         place.dataset.ready = "yes";
       });
@@ -79,8 +79,10 @@
       own.told?.();
     }
 
+    const draw = () => board.table.search(search.value.trim()).draw();
+
     function apply() {
-      board.table.search(search.value.trim()).draw();
+      draw();
       save();
     }
 
@@ -112,7 +114,8 @@
       const order = (state.get("sort") || "").split(",")
         .map((key) => (key.startsWith("-") ? [keys.indexOf(key.slice(1)), "desc"] : [keys.indexOf(key), "asc"]))
         .filter(([i]) => i >= 0);
-      board.table.order(order).search(search.value.trim()).draw();
+      board.table.order(order);
+      draw();
       restoring = false;
       tell();
     }
