@@ -27,7 +27,7 @@ from lm_eval_dispersion.capture._protocol import (
     Owners,
     Reduced,
 )
-from lm_eval_dispersion.capture._reduce import Reduction, Span
+from lm_eval_dispersion.capture._reduce import Reductions, Results, Span
 from lm_eval_dispersion.capture._rolling import Wanted, rolling
 from lm_eval_dispersion.capture._sums import Owner
 
@@ -87,10 +87,10 @@ class HFCapture:
                 tokens, span = prompt_span(owner, *requests[index][1:])
                 if span.stop > span.start:
                     awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
-            with self._rows_matched(awaited, totals=False, on_reduced=on_prompt):
+            with self._rows_matched(awaited, reductions, totals=False, on_reduced=on_prompt):
                 return inner(requests, *args, **kwargs)
 
-        with self._tap.attached(), listening(self._lm, _loglikelihood_tokens=score):
+        with self._reducing() as reductions, listening(self._lm, _loglikelihood_tokens=score):
             return list(self._lm.loglikelihood(requests))
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
@@ -101,10 +101,10 @@ class HFCapture:
             for window in wanted:
                 span = Span(-1, window.start, window.stop, owners=window.owners)
                 awaited.setdefault(_key(np.asarray(window.tokens[:-1])), []).append((window.index, span))
-            return self._rows_matched(awaited, totals=True, on_reduced=on_reduced)
+            return self._rows_matched(awaited, reductions, totals=True, on_reduced=on_reduced)
 
         window, shared = self.window, (owners, on_window, reducing, self._prefixes)
-        with self._tap.attached():
+        with self._reducing() as reductions:
             return rolling(self._lm, requests, *shared, window=window, max_length=window, padded=True, bars=True)
 
     def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
@@ -138,20 +138,32 @@ class HFCapture:
                         spans.append(Span(row, begin + skip, begin + length, cut, mine))
                     else:
                         awaited.pop(text)
-            answers, reduced = self._reduced(spans, ids.shape, False, lambda: inner(*args, **kwargs))
-            for span, result in reduced:
-                for index in awaited.pop(texts[span.row]):
-                    on_prompt(index, result)
-            return answers
+            indices = [awaited.pop(texts[span.row]) for span in spans]
 
-        with self._tap.attached(), listening(self._lm, tok_batch_encode=encode, _model_generate=generate):
+            def hand_over(reduced: Results) -> None:
+                for mine, (_, result) in zip(indices, reduced, strict=True):
+                    for index in mine:
+                        on_prompt(index, result)
+
+            return reductions.run(lambda: inner(*args, **kwargs), spans, ids.shape, False, hand_over)
+
+        listeners = {"tok_batch_encode": encode, "_model_generate": generate}
+        with self._reducing() as reductions, listening(self._lm, **listeners):
             answers = list(self._lm.generate_until(requests))
         require_all(awaited)
         return answers
 
     @contextmanager
+    def _reducing(self) -> Iterator[Reductions]:
+        """What reduces the passes of one request call; at its end all vectors are in their owners' sums."""
+        reductions = Reductions(self._tap)
+        with self._tap.attached():
+            yield reductions
+        reductions.settle()
+
+    @contextmanager
     def _rows_matched(
-        self, awaited: Awaited, totals: bool, on_reduced: Callable[[int, Reduced], None]
+        self, awaited: Awaited, reductions: Reductions, totals: bool, on_reduced: Callable[[int, Reduced], None]
     ) -> Iterator[None]:
         """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
         probing = False
@@ -169,10 +181,13 @@ class HFCapture:
                         owners.append(index)
                     else:  # this one's own trailing zeros do not fit: a longer row is still to come
                         awaited.setdefault(key, []).append((index, span))
-            answer, reduced = self._reduced(spans, tuple(inputs.shape), totals, lambda: inner(inputs, *args, **kwargs))
-            for index, (_, result) in zip(owners, reduced, strict=True):
-                on_reduced(index, result)
-            return answer
+
+            def hand_over(reduced: Results) -> None:
+                for index, (_, result) in zip(owners, reduced, strict=True):
+                    on_reduced(index, result)
+
+            shape = tuple(inputs.shape)
+            return reductions.run(lambda: inner(inputs, *args, **kwargs), spans, shape, totals, hand_over)
 
         def probe(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             # `batch_size=auto` tries batches of made-up tokens, which are no request's rows.
@@ -185,15 +200,5 @@ class HFCapture:
 
         with listening(self._lm, _model_call=call, _detect_batch_size=probe):
             yield
+        reductions.read()
         require_all(awaited)
-
-    def _reduced(
-        self, spans: list[Span], shape: tuple[int, ...], totals: bool, run: Callable[[], Any]
-    ) -> tuple[Any, list[tuple[Span, Reduced]]]:
-        """Runs a forward pass (the first of a generation) and reduces its spans."""
-        if not spans:
-            return run(), []
-        reduction = Reduction(spans, shape[0], shape[1], totals)
-        with self._tap.listening(reduction.add):
-            answer = run()
-        return answer, reduction.finish()

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lm_eval_dispersion.geometry import Pairs, unit_sums
+from lm_eval_dispersion.geometry import GROUPS, Pairs, unit_sums
+
+# Of sums on a device. A leaderboard's many subjects have fifty groups each.
+_HELD_BYTES = 256 * 2**20
 
 
 @dataclass
@@ -34,6 +39,65 @@ class Owner(NamedTuple):
     """Of the document's task."""
     document: int
     """Its number in the task; decides its jackknife group."""
+
+
+# An accumulator, a document of its, and which of several sums of vectors are added to it.
+Goes = tuple[Pairs, int, int]
+
+
+class HeldSums:
+    """Sums of vectors by jackknife group, kept where the vectors are until ``settle``, at most 256 MiB of them."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[int, int], tuple[Pairs, int, int]] = {}
+        """By the accumulator's identity and the group: the accumulator, the group, its place in what follows."""
+        self._total: Tensor | None = None
+        """[places, layers, d]."""
+        self._counts: dict[int, NDArray[np.int64]] = {}
+
+    def add(self, goes: Sequence[Goes], vectors: Tensor) -> None:
+        """Adds sums of vectors, each to one or more groups.
+
+        Args:
+            goes: (accumulator, document, which of the sets) of each.
+            vectors: [layers, sets, d].
+        """
+        if not goes:
+            return
+        row = vectors.shape[0] * vectors.shape[2] * vectors.element_size()
+        new = {(id(pairs), document % GROUPS) for pairs, document, _ in goes} - self._groups.keys()
+        if (len(self._groups) + len(new)) * row > _HELD_BYTES:
+            self.settle()
+        places = []
+        for pairs, document, _ in goes:
+            group = document % GROUPS
+            places.append(self._groups.setdefault((id(pairs), group), (pairs, group, len(self._groups)))[2])
+        self._total = _with_room(self._total, len(self._groups), vectors)
+        places_and_sets = torch.tensor([places, [which for *_, which in goes]]).to(vectors.device, non_blocking=True)
+        self._total.index_add_(0, places_and_sets[0], vectors.transpose(0, 1).index_select(0, places_and_sets[1]))
+
+    def add_counts(self, goes: Sequence[Goes], counts: NDArray[np.int64]) -> None:
+        """Of how many vectors what was added last is: [layers, sets]."""
+        for pairs, document, which in goes:
+            place = self._groups[id(pairs), document % GROUPS][2]
+            self._counts[place] = self._counts.get(place, 0) + counts[:, which]
+
+    def settle(self) -> None:
+        """Adds all to the accumulators, and holds nothing any more."""
+        if self._total is not None:
+            total = self._total[: len(self._groups)].cpu().numpy()
+            for pairs, group, place in self._groups.values():
+                pairs.add(group, total[place], self._counts[place])
+        self._groups, self._total, self._counts = {}, None, {}
+
+
+def _with_room(total: Tensor | None, places: int, like: Tensor) -> Tensor:
+    """At least ``places`` sums, the new ones zero."""
+    have = 0 if total is None else len(total)
+    if total is not None and have >= places:
+        return total
+    more = like.new_zeros(max(places, 2 * have, 25) - have, like.shape[0], like.shape[2])
+    return more if total is None else torch.cat([total, more])
 
 
 def add_segments(owners: Sequence[Sequence[Owner]], last: Tensor, total: Tensor | None, count: Tensor) -> None:
