@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lm_eval_dispersion.capture._products import UnitProducts, multiplies
 from lm_eval_dispersion.capture._sums import Owner
-from lm_eval_dispersion.geometry import UnitProducts, multiplies, unit_sums
+from lm_eval_dispersion.geometry import unit_sums
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,17 @@ from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, disp
 from lm_eval_dispersion.geometry._correlation import Correlation, correlate
 from lm_eval_dispersion.geometry._jackknife import GROUPS
 from lm_eval_dispersion.geometry._pairs import Pairs
-from lm_eval_dispersion.geometry._products import UnitProducts, multiplies
 from lm_eval_dispersion.geometry._within import Within
 
 __all__ = [
     "GROUPS",
     "Correlation",
     "Pairs",
-    "UnitProducts",
     "UnitSums",
     "Within",
     "closed_form",
     "correlate",
     "dispersion",
-    "multiplies",
     "segment_sums",
     "unit_sums",
 ]

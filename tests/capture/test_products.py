@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lm_eval_dispersion.geometry import UnitProducts, _products, closed_form, unit_sums
+from lm_eval_dispersion.capture import _products
+from lm_eval_dispersion.capture._products import UnitProducts
+from lm_eval_dispersion.geometry import closed_form, unit_sums
 
 ROWS, N, D = 3, 200, 96
 
