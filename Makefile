@@ -3,8 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-# On every core: the tests of a file, which share its fixtures, in one process. At most four, since each may hold an engine.
-PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# On every core, and one more, for many tests wait for a process, a server or a browser; the tests of a file, which share its
+# fixtures, one after the other. At most four, since each may hold an engine.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install install-test demo browser vllm test test-slow lint format docs bench clean
 

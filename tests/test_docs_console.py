@@ -85,6 +85,7 @@ def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
 def test_every_command_prints_what_is_shown_below_it(page: Path, after_the_demo: Path, tiny_llama: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -107,7 +107,7 @@ def segment_sums(vectors: Tensor, owner: Tensor, segments: int) -> UnitSums:
 def _units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors, [..., n, d], zero where they do not count; and [3, ..., n], bool: counts, zero, not finite.
 
-    Sums of them are not taken as matrix products, which some devices make in reduced precision; ``_products`` takes
+    Sums of them are not taken as matrix products, which some devices make in reduced precision; `capture` takes
     them so where it is known that they are not.
     """
     norm = torch.linalg.vector_norm(x, dim=-1)

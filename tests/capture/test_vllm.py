@@ -52,9 +52,10 @@ def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any
     assert capture_for(lm).window == 512
 
 
-def test_every_layer_of_a_real_model_is_that_of_transformers(smollm2: Path, texts: list[str]) -> None:
+@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "compiled"])
+def test_every_layer_of_a_real_model_is_that_of_transformers(smollm2: Path, texts: list[str], eager: bool) -> None:
     reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)
-    with engine(smollm2, max_num_batched_tokens=192, batch_size="auto") as lm:
+    with engine(smollm2, max_num_batched_tokens=192, batch_size="auto", enforce_eager=eager) as lm:
         assert agree(reference, lm, texts, within=1e-5, nats=1e-4, layers=slice(None)) >= 5
 
 
@@ -120,7 +121,9 @@ def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(tmp_p
         assert described["model"]["parameters"] == reference.num_parameters()
 
 
-def test_bfloat16(folder: Path, texts: list[str]) -> None:
+@pytest.mark.parametrize("which", ["folder", pytest.param("smollm2", marks=pytest.mark.slow)])
+def test_bfloat16(request: pytest.FixtureRequest, which: str, texts: list[str]) -> None:
+    folder = request.getfixturevalue(which)
     reference = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     with engine(folder, dtype="bfloat16", batch_size=2) as lm:
         assert agree(reference, lm, texts, within=1e-2, nats=0.05, layers=slice(None)) >= 5

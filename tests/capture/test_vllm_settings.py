@@ -28,6 +28,7 @@ def model(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
+@pytest.mark.slow
 def test_each_state_counts_once_in_a_tensor_parallel_group(folder: Path, model: Any) -> None:
     with engine(folder, apart=True, tensor_parallel_size=2, batch_size="auto") as lm:
         assert capture_for(lm).describe()["engine"]["processes"] == 2

@@ -102,13 +102,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-ALL_WAYS = [(theirs, ours) for theirs in ("wheel", "tree") for ours in ("wheel", "tree")]
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [pytest.param(*way, marks=[] if way == ("wheel", "wheel") else pytest.mark.slow) for way in ALL_WAYS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("theirs", ["wheel", "tree"])
+@pytest.mark.parametrize("ours", ["wheel", "tree"])
 def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
     theirs: str, ours: str, sources: dict[str, str], tmp_path: Path
 ) -> None:

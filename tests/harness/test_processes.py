@@ -26,6 +26,7 @@ cli_evaluate()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one(cli_here: CliHere, tiny_llama: Path, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks", {name: EVERY[name] for name in NAMES})
     script = tmp_path / "launched.py"

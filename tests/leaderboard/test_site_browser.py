@@ -242,10 +242,15 @@ def test_by_keyboard_alone(page: Any, site: Path) -> None:
     page.wait_for_function("location.hash.includes('sort=')")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in [(1280, "dark"), (390, "light"), (390, "dark")]),
+    ],
+)
 def test_axe_finds_nothing_in_light_and_dark_on_desktop_and_phone(
-    browser: Any, site: Path, scheme: str, width: int
+    browser: Any, site: Path, width: int, scheme: str
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
     page = context.new_page()

@@ -186,6 +186,7 @@ def test_the_first_evening_publishes_the_queue_before_there_is_any_result(hub: H
     assert "Nothing has been measured yet" in space["index.html"].decode()
 
 
+@pytest.mark.slow
 def test_night_after_night_fresh_runners_keep_the_history_and_ask_for_nothing_twice(hub: Hub, tmp_path: Path) -> None:
     files = sorted((ROOT / EXAMPLE).rglob("results_*.json"))[:3]
     results = hub.add("org/results", {f"m{i}/{f.name}": f.read_bytes() for i, f in enumerate(files)})

@@ -104,6 +104,7 @@ def test_a_unit_whose_process_of_ray_is_killed_is_run_again_and_ends_with_result
     assert (outcome.reason, bool(outcome.files)) == (None, True)
 
 
+@pytest.mark.slow
 def test_a_unit_whose_machine_is_lost_is_run_again_on_another(ray_cluster: Any, tiny_llama: Path) -> None:
     lost = ray_cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 * 2**20)
     with executor(ray_cluster.address, gpus=1.0) as ray:
