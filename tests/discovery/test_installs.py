@@ -112,6 +112,8 @@ def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
     for kind, tree in (("lm_eval", theirs), ("our", ours)):
         editable = ["--editable"] if tree == "tree" else []
         environment.pip("install", "--no-deps", *editable, sources[f"{kind} {tree}"])
+        if editable and kind == "our":
+            environment.pip("install", "editables")  # what hatchling's editable wheel asks for
         if kind == "lm_eval":
             before = environment.json(SOMETHING_STOCK)
 
