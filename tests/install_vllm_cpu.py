@@ -38,7 +38,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if why_not():
-        terminalreporter.write_line(f"NOT RUN: tests/capture/test_vllm*.py: {why_not()}", yellow=True)
+        terminalreporter.write_line(
+            f"NOT RUN: tests/capture/test_vllm*.py, and of tests/seams what is of vLLM: {why_not()}", yellow=True
+        )
 
 
 def main() -> None:
