@@ -52,7 +52,8 @@ def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any
     assert capture_for(lm).window == 512
 
 
-@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["eager", "compiled"])
+@pytest.mark.slow
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "compiled"])
 def test_every_layer_of_a_real_model_is_that_of_transformers(smollm2: Path, texts: list[str], eager: bool) -> None:
     reference = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32)
     with engine(smollm2, max_num_batched_tokens=192, batch_size="auto", enforce_eager=eager) as lm:

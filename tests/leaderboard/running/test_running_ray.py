@@ -92,6 +92,7 @@ def test_what_a_request_has_left_on_the_machines_goes_with_it(evaluated: Evaluat
     assert (len(evaluated.kept), evaluated.left) == (1, [])
 
 
+@pytest.mark.slow
 def test_a_unit_whose_process_of_ray_is_killed_is_run_again_and_ends_with_results(
     ray_cluster: Any, tiny_llama: Path
 ) -> None:

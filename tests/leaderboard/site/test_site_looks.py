@@ -35,7 +35,7 @@ def visit(page: Any, site: Path, path: str) -> None:
         details.evaluate("d => { d.open = true }")
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), pytest.param("dark", 390, marks=pytest.mark.slow)])
 def test_axe_finds_nothing_with_filters_and_everything_open(
     browser: Any, made_site: Path, scheme: str, width: int
 ) -> None:
