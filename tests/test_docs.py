@@ -16,7 +16,6 @@ REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 METRICS = {"dispersion_across", "dispersion_pearson", "dispersion_spearman"}
 GROUPS = {"dispersion_mmlu"}
-PACKAGES = {"dispersion_leaderboard"}
 EXAMPLES = {"dispersion_commonsense_qa"}  # made up by the page that shows how to add a task
 
 
@@ -25,7 +24,7 @@ def test_every_task_and_file_a_page_names_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     tasks = {path.stem for path in Path(tasks_folder()).rglob("dispersion*.yaml")}
     named = set(re.findall(r"(?<![\w/-])dispersion_[a-z0-9_]+", text))
-    assert named <= tasks | METRICS | GROUPS | PACKAGES | EXAMPLES
+    assert named <= tasks | METRICS | GROUPS | EXAMPLES
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / target).exists(), target
 
