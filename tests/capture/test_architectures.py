@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -73,9 +74,9 @@ UNDECLARED = ("mamba", "falcon", "bloom")  # to transformers, which modules give
 
 
 def tiny(name: str) -> PreTrainedModel:
-    """A random model whose layers differ: norms and biases count as they do after training."""
+    """A random model whose layers differ: norms and biases count as they do after training. Its config is its own."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(ARCHITECTURES[name], dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(deepcopy(ARCHITECTURES[name]), dtype=torch.float32).eval()
     for parameter in model.parameters():
         if parameter.ndim == 1:
             nn.init.uniform_(parameter, -1, 1)
