@@ -21,7 +21,7 @@ import yaml
 from bits_per_byte import Value, bits_per_byte, documents, over_documents
 
 EXAMPLE = Path(__file__).parents[1] / "tests" / "leaderboard" / "example"
-CORPORA = {"dispersion_demo_wiki": "Wikipedia", "dispersion_demo_news": "news", "dispersion_demo_code": "Python"}
+CORPORA = {"dispersion_demo_wiki": "Wikipedia", "dispersion_demo_news": "news"}
 DOCUMENTS = 3
 
 
@@ -71,7 +71,7 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
         lines.append(f"{model.name}: D {_listed(d)}; bits per byte {_listed(bits)}.")
     return [
         f"Measured: {' and '.join(model.name for model in models)} on the first {DOCUMENTS} documents each of "
-        f"{', '.join(CORPORA.values())}: {' and '.join(windows)} windows of at most 512 tokens.",
+        f"{' and '.join(CORPORA.values())}: {' and '.join(windows)} windows of at most 512 tokens.",
         *lines,
         f"± is one standard error, a rough one from {DOCUMENTS} documents. Fewer bits per byte: the text is predicted "
         "better. D compares within a family only (docs/choose-a-checkpoint.md).",
