@@ -10,27 +10,27 @@ from lm_eval_dispersion._version import __version__
 # Type checkers know this name; importing `typing` would cost every Python start-up 3 ms.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lm_eval_dispersion._definition import Definition
+    from lm_eval_dispersion._measure import Measurement, measure
     from lm_eval_dispersion.geometry import Pairs, Within, dispersion
     from lm_eval_dispersion.harness import DispersionTask
-    from lm_eval_dispersion.measure import measure
 
 _HOME = {
     "dispersion": "lm_eval_dispersion.geometry",
     "Pairs": "lm_eval_dispersion.geometry",
     "Within": "lm_eval_dispersion.geometry",
-    "measure": "lm_eval_dispersion.measure",
+    "Definition": "lm_eval_dispersion._definition",
+    "Measurement": "lm_eval_dispersion._measure",
+    "measure": "lm_eval_dispersion._measure",
     "DispersionTask": "lm_eval_dispersion.harness",
 }
 
-__all__ = ["DispersionTask", "Pairs", "Within", "__version__", "dispersion", "measure"]
+__all__ = ["Definition", "DispersionTask", "Measurement", "Pairs", "Within", "__version__", "dispersion", "measure"]
 
 
 def __getattr__(name: str) -> object:
     if name in _HOME:
         from importlib import import_module
 
-        value: object = getattr(import_module(_HOME[name]), name)
-        # Bound here because importing the submodule ``measure`` binds the module under the same name.
-        globals()[name] = value
-        return value
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

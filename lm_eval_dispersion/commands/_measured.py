@@ -85,13 +85,15 @@ def _measured(record: dict[str, Any]) -> Measured:
     definition, counts = record["definition"], record["counts"]
     corpus = definition["kind"] == "corpus"
     counts = {str(name): int(count) for name, count in counts.items()}
-    layers, least = [int(layer) for layer in record["layers"]], int(definition["min_vectors"])
+    layers, least = [int(layer) for layer in record["layers"]], int(definition["min_vectors"] or 0)
+    undefined = record.get("undefined")
     profile = [number(value) for value in _list(record["within"]["mean"])]
     if len(layers) != len(profile) and profile:
         raise ValueError(f"{len(profile)} values for {len(layers)} layers")
-    within = _last(record["within"], "mean", _why_not_within(counts, corpus, least), counts)
-    across = _last(record["across"], "dispersion", _why_not_across(counts), counts)
-    cut = f"windows of {record['window']} tokens ({definition['window_rule']})" if corpus else "prompts whole"
+    within = _last(record["within"], "mean", undefined or _why_not_within(counts, corpus, least), counts)
+    across = _last(record["across"], "dispersion", undefined or _why_not_across(counts), counts)
+    # Earlier records say the window beside their definition.
+    cut = f"windows of at most {definition.get('window', record.get('window'))} tokens" if corpus else "prompts whole"
     how = f"{cut}; {_shown(layers) if profile else 'no layer'}; definition {definition['version']}"
     of = record["corpus"]
     chosen = "".join(f", {key} {value}" for key, value in of["selection"].items())

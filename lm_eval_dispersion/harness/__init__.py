@@ -4,13 +4,14 @@ Importing this package (which lm_eval does when it loads one of our tasks, and n
 the request types to ``lm_eval.api.model.LM``.
 """
 
-from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion._errors import TaskError, end_in_one_line
 
+end_in_one_line()
 try:
     from lm_eval_dispersion.harness import _upstream
-    from lm_eval_dispersion.harness._task import DispersionTask
+    from lm_eval_dispersion.harness._task import DispersionTask, records
 
-    _upstream.attach()
+    _upstream.attach(records)
 except (ImportError, AttributeError) as error:
     from importlib.metadata import version
 

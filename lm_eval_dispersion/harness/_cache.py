@@ -2,8 +2,10 @@
 
 lm_eval's ``CachingLM`` knows only its own three methods, so our requests keep their answers in the same
 database under keys of their own: an answer of ours always carries D, and a stock run never reads one (its
-``loglikelihood_rolling`` has other windows). Vectors never go into the database, only scalars by layer, so D
-across segments is not available when answers come from the cache, and the record says so.
+``loglikelihood_rolling`` has other windows). A key holds all that an answer depends on: the request, the definition, the
+layers that the engine shows, and the model by its weights and settings. (lm_eval's own keys hold the request alone.)
+Vectors never go into the database, only scalars by layer, so D across segments is not available when answers come from the
+cache, and the record says so.
 """
 
 from __future__ import annotations
@@ -13,22 +15,32 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lm_eval_dispersion._definition import Definition
+from lm_eval_dispersion.capture import identity, logger
+from lm_eval_dispersion.harness._evaluation import Look
 from lm_eval_dispersion.record import Segment
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
-    from lm_eval.api.model import LM
 
 # Part of every key: raise it when what is measured or how it is stored changes.
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Answers:
     """The answers of one call, from the cache where it has them. Without ``--use_cache`` a plain list."""
 
-    def __init__(self, lm: LM, kind: str, setting: dict[str, Any]) -> None:
-        self._lm, self._kind, self._setting = lm, kind, setting
-        self._database = getattr(lm.cache_hook, "dbdict", None)
+    def __init__(self, look: Look, kind: str, definition: Definition, measuring: bool = True) -> None:
+        self._lm, self._kind = look.lm, kind
+        self._database = getattr(look.lm.cache_hook, "dbdict", None)
+        if self._database is not None:
+            model = identity(look.lm)
+            if model is None:
+                logger.warning("%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
+                               "for tasks that record dispersion", type(look.lm).__name__)
+                self._database = None
+            layers = look.capture.layers(definition) if measuring and look.capture else None
+            self._setting = {"model": model, "layers": layers, "format": _FORMAT, **asdict(definition)}
         self._answers: dict[int, Any] = {}
         self._cached: dict[int, list[Segment]] = {}
         self._noted: dict[str, list[Segment]] = {}
@@ -96,7 +108,7 @@ class Answers:
     def _key(self, args: Sequence[Any]) -> str:
         from lm_eval.api.model import hash_args
 
-        return str(hash_args(f"dispersion_{self._kind}", [*args, {**self._setting, "format": _FORMAT}]))
+        return str(hash_args(f"dispersion_{self._kind}", [*args, self._setting]))
 
 
 def _samples(request: Instance) -> bool:

@@ -1,15 +1,20 @@
-"""Our numbers as lm_eval aggregations."""
+"""Aggregations as lm_eval calls them: our numbers, and its own ones kept from ending a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from lm_eval_dispersion._errors import one_line
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """An lm_eval aggregation: ignores the items, which are the documents' logged values, and asks the task."""
+    """One of ours: ignores the items, which are the documents' logged values, and asks the task."""
 
     task: Any
     name: str
@@ -20,10 +25,39 @@ class Metric:
 
     def __call__(self, items: Sequence[Any]) -> float | None:
         """The value at the last hidden state."""
-        value: float | None = self.task.summary.last_layer(self.name)[0]
+        value: float | None = self.task.headline(self.name)[0]
         return value
 
     def stderr(self, items: Sequence[Any]) -> float | str:
         """Its standard error, in lm_eval's notation."""
-        error: float | None = self.task.summary.last_layer(self.name)[1]
+        error: float | None = self.task.headline(self.name)[1]
         return "N/A" if error is None else error
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """One of lm_eval's: null where it fails, as perplexity by word does on a text that has no spaces.
+
+    Every task of a run is aggregated after the last one has been computed, so an error here would take all of them.
+    """
+
+    stock: Callable[..., Any]
+    note: Callable[[str, str], None]
+    """Takes the aggregation's name and the reason."""
+
+    @property
+    def __name__(self) -> str:
+        return str(getattr(self.stock, "__name__", type(self.stock).__name__))
+
+    def __call__(self, items: Sequence[Any]) -> Any:
+        """What lm_eval's gives, or None."""
+        return self.kept(self.stock, items, None)
+
+    def kept(self, function: Callable[..., Any], items: Sequence[Any], otherwise: Any) -> Any:
+        """What a function of the items gives (the aggregation, or its standard error), or something else."""
+        try:
+            return function(items)
+        except Exception as error:
+            self.note(self.__name__, one_line(error))
+            logger.warning("%s is not defined here (%s)", self.__name__, one_line(error))
+            return otherwise

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 from lm_eval.api.task import ConfigurableTask, Task
 
 from lm_eval_dispersion import __version__
-from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.harness._metric import Metric
+from lm_eval_dispersion._definition import Definition
+from lm_eval_dispersion._errors import TaskError, one_line
+from lm_eval_dispersion.harness._metric import Guarded, Metric
 from lm_eval_dispersion.harness._options import checked_options
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
@@ -19,6 +20,8 @@ from lm_eval_dispersion.harness._wrap import stock_task
 from lm_eval_dispersion.record import Recording, Summary, mean_by_layer, number, record
 
 logger = logging.getLogger(__name__)
+
+_Found = TypeVar("_Found")
 
 _CORPUS = "loglikelihood_rolling"
 _METRICS = ("dispersion", "dispersion_across")
@@ -59,11 +62,15 @@ class _Records(Task):
         metadata = dict(config.get("metadata") or {})
         self._base_task: str | None = metadata.pop("wraps", None)
         self._options: dict[str, Any] = metadata.get("dispersion") or {}
+        self.definition = Definition.of(self._options)
         self._recording = Recording()
         self._summary: Summary | None = None
+        self._received = False
         self._document = -1
         # (document, digest of a context): whose D is taken or on its way
         self.seen_contexts: set[tuple[int, bytes]] = set()
+        # Aggregations of lm_eval's that failed, and why.
+        self._failed: dict[str, str] = {}
         # Few lm_eval tasks are written in Python, and some of those take no configuration.
         takes_config = "config" in signature(super().__init__).parameters
         super().__init__(**({"config": {**config, "metadata": metadata}} if takes_config else {}))
@@ -100,9 +107,15 @@ class _Records(Task):
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm_eval's; then each request asks for the type of ours that records."""
-        self._recording, self._summary = Recording(), None  # a task object may be evaluated more than once
+        # A task object may be evaluated more than once.
+        self._recording, self._summary, self._received = Recording(), None, False
         self.seen_contexts.clear()
+        self._failed.clear()
         self.OUTPUT_TYPE = self._stock_output_type
+        if kwargs.get("cache_requests") and not self._records_prompts:
+            # lm_eval names its file of requests by the task alone; a corpus has a text, a field, a sample and a seed.
+            logger.warning("%s: --cache_requests is left out of it: lm_eval would take another text's requests", self._name)
+            kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
         for instance in self._instances:
             if instance.request_type not in KINDS:
@@ -115,14 +128,28 @@ class _Records(Task):
     def receive(self, recording: Recording) -> None:
         """Called by our request types with what was measured on this task's requests."""
         self._recording.merge(recording)
-        self._summary = None
+        self._summary, self._received = None, True
 
     @property
-    def summary(self) -> Summary:
-        """Aggregates of all that was received."""
-        if self._summary is None:
+    def undefined(self) -> str | None:
+        """Why the task has no D, where it has none."""
+        return self._recording.why_undefined(self._records_prompts)
+
+    def headline(self, name: str) -> tuple[float | None, float | None]:
+        """(value, standard error) of one of our metrics; None where undefined."""
+        return self._guarded(lambda summary: summary.last_layer(name))
+
+    def _guarded(self, ask: Callable[[Summary], _Found]) -> _Found:
+        """An answer of the summary of all that was received; where that cannot be made, of none, with the reason."""
+        try:
+            if self._summary is None:
+                self._summary = Summary(self._recording, self._records_prompts)
+            return ask(self._summary)
+        except Exception as error:  # the run is over, and its stock numbers are worth more than ours
+            logger.debug("the cause", exc_info=True)
+            self._recording = self._recording.emptied(one_line(error))
             self._summary = Summary(self._recording, self._records_prompts)
-        return self._summary
+            return ask(self._summary)
 
     def doc_iterator(self, **kwargs: Any) -> Iterator[tuple[int, Any]]:
         """As lm_eval's; remembers which document ``process_results`` is about to be called for."""
@@ -170,22 +197,23 @@ class _Records(Task):
 
     def aggregation(self) -> dict[str, Any]:
         """lm_eval's and ours."""
-        ours = {name: Metric(self, name) for name in self._metrics} if self._adds_metrics else {}
-        return super().aggregation() | ours
+        stock = {name: Guarded(function, self._note) for name, function in super().aggregation().items()}
+        return stock | ({name: Metric(self, name) for name in self._metrics} if self._adds_metrics else {})
+
+    def _note(self, function: str, reason: str) -> None:
+        self._failed[function] = reason
 
     def dump_config(self) -> dict[str, Any]:
         """As lm_eval's, with the record in its metadata and without secrets."""
         config: dict[str, Any] = super().dump_config()
         metadata = redacted(config.get("metadata") or {})
         metadata.pop("dispersion", None)
-        if self._recording.described:
-            if not self._recording.layers:
-                logger.warning("%s: no segment is long enough to have a dispersion", self._name)
-            metadata["dispersion"] = record(
-                self.summary,
-                task=self._name,
-                base_task=self._base_task,
-                options=self._options,
-                plugin_version=__version__,
-            )
+        if self._received:
+            said = {"task": self._name, "base_task": self._base_task, "options": self._options, "failed": self._failed}
+            metadata["dispersion"] = self._guarded(lambda summary: record(summary, plugin_version=__version__, **said))
         return config | {"metadata": metadata}
+
+
+def records(task: Any) -> bool:
+    """Whether a task is one of ours."""
+    return isinstance(task, _Records)

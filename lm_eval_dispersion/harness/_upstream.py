@@ -6,16 +6,22 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from lm_eval import evaluator_utils
+from lm_eval import evaluator, evaluator_utils
 from lm_eval.api.group import Group
 from lm_eval.api.model import LM
 
-from lm_eval_dispersion.harness._metric import Metric
+from lm_eval_dispersion.harness._evaluation import looking
+from lm_eval_dispersion.harness._metric import Guarded, Metric
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX, request_method
 
 
-def attach() -> None:
-    """Adds our request types to every model class, and lets our metrics have standard errors."""
+def attach(is_ours: Callable[[Any], bool]) -> None:
+    """Adds our request types to every model class, a look to ``evaluate``, and standard errors to our metrics.
+
+    Args:
+        is_ours: whether a task records.
+    """
+    evaluator.evaluate = looking(evaluator.evaluate, is_ours)
     for kind in KINDS:
         setattr(LM, PREFIX + kind, request_method(kind))
     evaluator_utils.stderr_for_metric = _with_our_standard_errors(evaluator_utils.stderr_for_metric)
@@ -29,6 +35,9 @@ def _with_our_standard_errors(stock: Callable[..., Any]) -> Callable[..., Any]:
     def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Any:
         if isinstance(metric, Metric):
             return metric.stderr if bootstrap_iters > 0 else None
+        if isinstance(metric, Guarded):
+            found = stock(metric=metric.stock, bootstrap_iters=bootstrap_iters)
+            return found and (lambda items: metric.kept(found, items, "N/A"))
         return stock(metric=metric, bootstrap_iters=bootstrap_iters)
 
     return stderr_for_metric

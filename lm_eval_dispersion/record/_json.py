@@ -7,31 +7,26 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-from lm_eval_dispersion.capture import MIN_VECTORS, WINDOW
+from lm_eval_dispersion._definition import VERSION, Definition
 from lm_eval_dispersion.record._summary import Floats, Summary, number
-
-# Raised when a number would come out differently for the same model and text.
-DEFINITION_VERSION = 1
 
 
 def record(
-    summary: Summary, *, task: str, base_task: str | None, options: dict[str, Any], plugin_version: str
+    summary: Summary,
+    *,
+    task: str,
+    base_task: str | None,
+    options: dict[str, Any],
+    failed: dict[str, str],
+    plugin_version: str,
 ) -> dict[str, Any]:
     """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
     recording, prompts = summary.recording, summary.prompts
-    described = dict(recording.described)
-    window = described.pop("window")
-    # An engine may show the last hidden state alone.
-    layers = described.pop("layers", None) or list(range(recording.layers))
     within, correlation = summary.within, summary.correlation
     return {
-        "definition": {
-            "version": DEFINITION_VERSION,
-            "kind": "prompts" if prompts else "corpus",
-            "headline": "within, last hidden state",
-            "window_rule": None if prompts else f"lm_eval rolling, min({WINDOW}, model limit)",
-            "min_vectors": 2 if prompts else MIN_VECTORS,
-        },
+        "definition": _definition(recording.definition, prompts),
+        "undefined": recording.why_undefined(prompts),
+        "failed_aggregations": failed,
         "plugin_version": plugin_version,
         "task": task,
         "base_task": base_task,
@@ -41,10 +36,10 @@ def record(
             # Where the user's text lies is nobody's business; what was taken from it is.
             "selection": {key: options[key] for key in ("field", "max_documents", "seed") if key in options},
         },
-        "window": None if prompts else window,
-        **described,
+        "engine": recording.described.get("engine"),
+        "model": recording.described.get("model"),
         "counts": _counts(summary),
-        "layers": layers,
+        "layers": recording.shown if recording.layers else [],
         "within": {"mean": _list(within.mean), "stderr": _list(within.stderr), "n": within.segments.tolist()},
         "across": _pairs(summary.across, recording.sums.across.count),
         "all_pairs": _pairs(summary.all_pairs, recording.sums.all_pairs.count),
@@ -56,6 +51,18 @@ def record(
             "spearman_stderr": _list(correlation.spearman_stderr),
             "n": correlation.segments.tolist(),
         },
+    }
+
+
+def _definition(found: Definition | None, prompts: bool) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "kind": "prompts" if prompts else "corpus",
+        "headline": "within, last hidden state",
+        "positions": "the prompt's" if prompts else "those whose next token is scored",
+        "window": None if prompts or found is None else found.window,
+        "min_vectors": 2 if prompts else found and found.min_vectors,
+        "layers": found and (found.layers if isinstance(found.layers, str) else list(found.layers)),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture import Reduced, Sums, Window
 from lm_eval_dispersion.geometry import Correlation, Within, correlate
 
@@ -66,9 +67,15 @@ class Recording:
     text_hash: int = 0
     """Sum over texts of their SHA-256, modulo 2^256: the same in whatever order or process they come."""
     layers: int = 0
-    """L + 1, or 0 where nothing was measured."""
+    """How many hidden states there is a D of; 0 where nothing was measured."""
+    shown: list[int] = field(default_factory=list)
+    """Which they are: h[l] in transformers' convention."""
+    definition: Definition | None = None
+    """Of what was measured, its window cut to the model's limit; None where nothing was."""
     described: dict[str, Any] = field(default_factory=dict)
-    """The capture's ``describe()`` and ``window``."""
+    """The capture's ``describe()``."""
+    undefined: str | None = None
+    """Why there is no D, where measuring failed."""
 
     def add_text(self, text: str) -> None:
         """Notes a document's text, or a prompt, as it is handed to the model."""
@@ -90,7 +97,22 @@ class Recording:
         self.counts.update(other.counts)
         self.text_hash = (self.text_hash + other.text_hash) % _HASH_SPACE
         self.layers = self.layers or other.layers
+        self.shown = self.shown or other.shown
+        self.definition = self.definition or other.definition
         self.described = self.described or other.described
+        self.undefined = self.undefined or other.undefined
+
+    def emptied(self, undefined: str) -> Recording:
+        """Of the same model and text, without a number."""
+        kept = {"documents", "text_hash", "shown", "definition", "described"}
+        return Recording(**{name: getattr(self, name) for name in kept}, undefined=undefined)
+
+    def why_undefined(self, prompts: bool) -> str | None:
+        """Why there is no D; None where there is one."""
+        if self.undefined or self.layers:
+            return self.undefined
+        least = self.definition.min_vectors if self.definition else 0
+        return "no prompt has a token but a prefix" if prompts else f"no window has {least} vectors"
 
     def every_segment(self) -> list[Segment]:
         """With and without a D, of all documents."""

@@ -21,6 +21,8 @@ class Summary:
     """The aggregates of one finished recording, each computed once."""
 
     def __init__(self, recording: Recording, prompts: bool) -> None:
+        if recording.undefined:  # of a part of the documents there may be numbers, which are not the task's
+            recording = recording.emptied(recording.undefined)
         self.recording, self.prompts = recording, prompts
 
     @cached_property

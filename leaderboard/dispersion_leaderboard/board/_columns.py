@@ -46,7 +46,7 @@ def assign(table: pd.DataFrame, conventions: Conventions) -> tuple[pd.DataFrame,
     """The rows a board shows with their ``column`` (position in the columns returned), the newest where several fit.
 
     Accuracy is comparable within (benchmark, version, shots, metric, filter, documents); D within (corpus or benchmark,
-    definition version, text); bits per byte within (corpus, version, text or documents). A benchmark measured by our
+    definition, text); bits per byte within (corpus, version, text or documents). A benchmark measured by our
     wrapped task and by lm_eval's own is one: the numbers are the same.
     """
     shown = _shown(table, conventions)
@@ -95,7 +95,7 @@ def _shown(table: pd.DataFrame, conventions: Conventions) -> pd.DataFrame:
     # Two D are told apart by their text, two accuracies by how they are scored.
     shown.loc[labelled, "corpus_hash"] = ""
     shown["answers"] = shown["filter"].where(labelled, "")
-    shown.loc[shown["what"].isin(["dispersion", "prompts"]), "version"] = shown["definition_version"].astype(str)
+    shown.loc[shown["what"].isin(["dispersion", "prompts"]), "version"] = shown["definition"].astype(str)
     shown.loc[~labelled, "n_shot"] = None
     order = {name: position for position, name in enumerate(_FILTERS)}
     shown["by_filter"] = shown["filter"].map(order).fillna(len(order))

@@ -98,13 +98,16 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
                 "how": f"lm_eval {shared['lm_eval']}".strip(),
             }
             if metric.startswith("dispersion") and (record := records.get(task)):
-                row["how"] = f"definition {row['definition_version']}"
+                row["how"] = f"definition {row['definition']}"
                 if metric == "dispersion":
                     row |= _profile(record) | {
                         "how": f"{row['how']}: {clean(_dict(record['definition']).get('headline'))}"
                     }
             yield row
 
+
+# Of a corpus, where nothing else was asked for: tokens of a window, and the fewest vectors that have a D.
+_WINDOW, _MIN_VECTORS = 512, 64
 
 _CONFIGURATION = (
     "model",
@@ -117,7 +120,7 @@ _CONFIGURATION = (
     "chat_template",
     "system_prompt",
 )
-_IDENTITY = (*_CONFIGURATION, "task", "version", "n_shot", "definition_version", "corpus_hash")
+_IDENTITY = (*_CONFIGURATION, "task", "version", "n_shot", "definition", "corpus_hash")
 
 
 def _of_run(run: dict[str, Any], model: Model) -> Row:
@@ -167,11 +170,27 @@ def _of_task(run: dict[str, Any], task: str, record: dict[str, Any]) -> Row:
         "limited": _dict(run.get("config")).get("limit") is not None or (n or 0) < (n_original or 0),
         "choices": _choices(config),
         "kind": clean(_dict(record.get("definition")).get("kind")),
-        "definition_version": _integer(_dict(record.get("definition")).get("version")),
+        "definition": _definition(record),
         "corpus": clean(corpus.get("name")),
         "corpus_hash": clean(corpus.get("hash"))[:64],
         "plugin": clean(record.get("plugin_version")),
     }
+
+
+def _definition(record: dict[str, Any]) -> str:
+    """What D has to have in common to be comparable: the version and, for a corpus, windows other than the usual ones.
+
+    Earlier records say the window beside their definition.
+    """
+    definition = _dict(record.get("definition"))
+    version = _integer(definition.get("version"))
+    told = [] if version is None else [str(version)]
+    if definition.get("kind") == "corpus":
+        window = _integer(definition.get("window", record.get("window")))
+        least = _integer(definition.get("min_vectors"))
+        told += [f"windows of {window}"] if window not in (None, _WINDOW) else []
+        told += [f"of at least {least} vectors"] if least not in (None, _MIN_VECTORS) else []
+    return ", ".join(told)
 
 
 def _parents(run: dict[str, Any]) -> dict[str, str]:

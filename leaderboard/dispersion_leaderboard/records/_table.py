@@ -47,6 +47,7 @@ _MEASURED = pa.schema(
             "filter",
             "how",
             "kind",
+            "definition",
             "corpus",
             "corpus_hash",
             "parent",
@@ -59,7 +60,7 @@ _MEASURED = pa.schema(
             "command",
         )
     ]
-    + [(name, pa.int64()) for name in ("parameters", "n_shot", "n", "n_original", "choices", "definition_version")]
+    + [(name, pa.int64()) for name in ("parameters", "n_shot", "n", "n_original", "choices")]
     + [(name, pa.bool_()) for name in ("on_hub", "group", "limited", "higher_is_better")]
     + [("value", pa.float64()), ("stderr", pa.float64())]
     + [(name, pa.list_(pa.float64())) for name in ("profile", "profile_stderr")]

@@ -1,0 +1,111 @@
+"""One evaluation: the look at its model before the first request, and what is said of it after the last.
+
+D is measured beside an evaluation and must never end one. What cannot be measured is null in the record, with the reason,
+and every stock number is there all the same. Only where nothing but D was asked for, and the model is known to have none
+before a request is sent, is there nothing to run for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from lm_eval_dispersion._errors import TaskError, one_line
+from lm_eval_dispersion.capture import Capture, Unsupported, capture_for, logger
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of a model before its first request."""
+
+    lm: LM
+    capture: Capture | None
+    reason: str | None = None
+    """Why there is no capture."""
+    described: dict[str, Any] = field(default_factory=dict)
+    """The capture's ``describe()``, or what of it could be had."""
+
+
+# Of the evaluation under way.
+_look: ContextVar[Look | None] = ContextVar("look", default=None)
+
+
+def look_at(lm: LM) -> Look:
+    """The look of the evaluation under way, or a new one where a model's method is called outside of any."""
+    found = _look.get()
+    if found is not None and found.lm is lm:
+        return found
+    try:
+        capture = capture_for(lm)
+    except Unsupported as error:
+        return Look(lm, None, str(error))
+    except Exception as error:  # of transformers, vLLM or a model's own code: not worth a run
+        return Look(lm, None, f"the model's hidden states cannot be had ({one_line(error)})")
+    try:
+        return Look(lm, capture, described=capture.describe())
+    except Exception as error:
+        logger.warning("the records will not say what the model is (%s)", one_line(error))
+        return Look(lm, capture)
+
+
+def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callable[..., Any]:
+    """lm_eval's ``evaluate`` with a look at the model first.
+
+    Args:
+        stock: the function.
+        is_ours: whether a task records.
+    """
+    names = signature(stock)
+
+    @wraps(stock)
+    def evaluate(*args: Any, **kwargs: Any) -> Any:
+        given = names.bind(*args, **kwargs).arguments
+        tasks = list(_tasks(given["task_dict"]))
+        ours = [task for task in tasks if is_ours(task)]
+        if not ours:
+            return stock(*args, **kwargs)
+        look = look_at(_unwrapped(given["lm"]))
+        if look.reason and len(ours) == len(tasks):
+            raise TaskError(look.reason)
+        token = _look.set(look)
+        try:
+            results = stock(*args, **kwargs)
+        finally:
+            _look.reset(token)
+        _say_what_is_missing(ours)
+        return results
+
+    return evaluate
+
+
+def _unwrapped(lm: Any) -> LM:
+    """``--use_cache`` stands before the model."""
+    from lm_eval.api.model import CachingLM
+
+    return lm.lm if isinstance(lm, CachingLM) else lm
+
+
+def _tasks(task_dict: dict[Any, Any]) -> Iterable[Any]:
+    """Of what ``TaskManager.load`` gives, or of nested groups, as older callers have them."""
+    for value in (task_dict["tasks"] if "tasks" in task_dict else task_dict).values():
+        if isinstance(value, dict):
+            yield from _tasks(value)
+        else:
+            yield value
+
+
+def _say_what_is_missing(ours: list[Any]) -> None:
+    missing: dict[str, list[str]] = {}
+    for task in ours:
+        if task.undefined:
+            missing.setdefault(task.undefined, []).append(task.task_name)
+    for reason, names in missing.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        logger.warning("%s%s: no dispersion: %s", ", ".join(names[:3]), more, reason)
