@@ -32,12 +32,55 @@ def test_measure_gives_what_transformers_own_states_give(tiny_llama: Path) -> No
     np.testing.assert_allclose(found.across, profile(torch.stack([h[:, -1] for h in long], dim=1)), atol=1e-5)
     expected = [sum(loglikelihood for _, loglikelihood, _ in windows) for windows in documents]
     np.testing.assert_allclose(found.loglikelihoods, expected, rtol=1e-5)
-    assert (found.segments, found.window) == (len(long), 512)
+    assert (found.segments, found.definition) == (len(long), lm_eval_dispersion.Definition())
+    assert found.layers == [0, 1, 2]
     assert found.short_windows == sum(len(windows) for windows in documents) - len(long) > 0
     assert (found.within_stderr > 0).all() and len(found.correlation.pearson) == 3
 
 
-@pytest.mark.parametrize("texts", [[], "one string"])
+def test_measure_leaves_model_and_tokenizer_as_they_were(tiny_llama: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama).train()
+    model.model.layers[0].mlp.eval()  # a part that somebody froze
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.pad_token = None
+    seen: list[int] = []
+    handle = model.model.layers[1].register_forward_hook(lambda *_: seen.append(1))
+    modes = {name: module.training for name, module in model.named_modules()}
+    lm_eval_dispersion.measure(model, tokenizer, ["The printer on the third floor does not print. " * 20])
+    assert {name: module.training for name, module in model.named_modules()} == modes
+    assert tokenizer.pad_token is None and seen
+    assert handle.id in model.model.layers[1]._forward_hooks
+    assert sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()) == 1
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "array", "series", "column"])
+def test_texts_may_be_any_sequence_and_where_none_is_long_enough_numbers_are_undefined(
+    kind: str, tiny_llama: Path
+) -> None:
+    import pandas as pd
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    texts = ["The printer on the third floor does not print. " * 20, "A short text."]
+    made = {
+        "list": list,
+        "tuple": tuple,
+        "array": np.array,
+        "series": lambda given: pd.Series(given, index=[7, 3]),
+        "column": lambda given: Dataset.from_dict({"text": given})["text"],
+    }[kind]
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_llama), AutoTokenizer.from_pretrained(tiny_llama)
+    found = lm_eval_dispersion.measure(model, tokenizer, made(texts))
+    assert found.segments == 1 and found.short_windows == 1 and np.isfinite(found.within).all()
+    short = lm_eval_dispersion.measure(model, tokenizer, made(texts[1:]) if kind != "series" else pd.Series(texts[1:]))
+    for name in ("within", "within_stderr", "across", "across_stderr", "all_pairs", "all_pairs_stderr"):
+        assert getattr(short, name).shape == (3,) and np.isnan(getattr(short, name)).all()
+    assert np.isnan(short.correlation.pearson).all() and len(short.correlation.pearson) == 3
+
+
+@pytest.mark.parametrize("texts", [[], "one string", [b"bytes"], np.array([])])
 def test_measure_asks_for_a_sequence_of_texts(texts: object, tiny_llama: Path) -> None:
     with pytest.raises(ValueError, match="one a document"):
         lm_eval_dispersion.measure(None, None, texts)  # type: ignore[arg-type]
@@ -46,6 +89,10 @@ def test_measure_asks_for_a_sequence_of_texts(texts: object, tiny_llama: Path) -
 def test_every_public_name_is_there_and_importing_the_package_loads_none_of_them() -> None:
     for name in lm_eval_dispersion.__all__:
         assert getattr(lm_eval_dispersion, name).__doc__
+    # No submodule has the name of a function, which importing it would replace.
+    import lm_eval_dispersion._measure
+
+    assert callable(lm_eval_dispersion.measure) and lm_eval_dispersion.measure.__name__ == "measure"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         lm_eval_dispersion.nothing  # noqa: B018
     code = "import sys, lm_eval_dispersion; print('torch' in sys.modules)"

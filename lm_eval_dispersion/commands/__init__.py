@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.commands import _doctor, _law, _show
 
 app = typer.Typer(
@@ -22,13 +23,10 @@ app.command("doctor")(_doctor.doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; the exit status, 2 for a mistake in the arguments.
+    """The command line; the exit status: 2 for a mistake in the arguments, 1 for any other of the user's.
 
     Args:
         arguments: without the program's name; None for those of this process.
-
-    Raises:
-        SystemExit: for any other mistake of the user's, with its one line.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
@@ -38,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         status = app(arguments or ["--help"], prog_name="lm-eval-dispersion", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
+    except TaskError as error:
+        print(error, file=sys.stderr)
+        return 1
     except Exception as error:
         # Some versions of typer bring a click of their own: its exceptions have no other common name.
         if not hasattr(error, "format_message"):

@@ -18,6 +18,7 @@ from conftest import Cli
 from stock import CHOICE, ROLLING, task_manager
 
 from lm_eval_dispersion._discovery import tasks_folder
+from lm_eval_dispersion._errors import TaskError
 
 Load = Callable[..., str]
 
@@ -41,9 +42,9 @@ def refused(every_task: Any, tmp_path: Path) -> Load:
             (folder / f"{task}.yaml").write_text(yaml)
         manager = copy(every_task)  # indexing lm_eval's tasks takes seconds, once
         manager._factory = type(every_task._factory)(meta={"dispersion": options} if options else None)
-        with pytest.raises(SystemExit) as stop:
+        with pytest.raises(TaskError) as stop:
             manager.load([task if yaml is None else str(folder / f"{task}.yaml")])
-        line = str(stop.value.code)
+        line = str(stop.value)
         assert line.startswith("lm-eval-dispersion: ") and "\n" not in line
         return line
 
@@ -163,9 +164,9 @@ def test_an_api_model_is_refused_before_a_request_is_sent(tiny_llama: Path) -> N
     # Nothing listens on port 9: a request would be retried, and its error would be another one.
     arguments = f"model=x,base_url=http://127.0.0.1:9/v1/completions,tokenizer={tiny_llama},max_retries=1"
     tasks = {"tasks": ["dispersion_demo_news"], "limit": 1, "task_manager": task_manager(Path(tasks_folder()))}
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(TaskError) as stop:
         simple_evaluate(model="local-completions", model_args=arguments, **tasks)
-    line = str(stop.value.code)
+    line = str(stop.value)
     assert line.startswith("lm-eval-dispersion: ") and "\n" not in line
     assert "gives no hidden states" in line and "--model hf" in line
 

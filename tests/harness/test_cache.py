@@ -63,3 +63,68 @@ def test_no_vector_is_in_the_database(run: Run, tmp_path: Path) -> None:
             if isinstance(value, dict) and value.get("segments"):
                 sizes += [len(s["dispersion"]) for s in value["segments"] if s["dispersion"] is not None]
     assert sizes and set(sizes) == {3}  # one number a layer of the tiny model
+
+
+def test_one_database_for_two_models_gives_each_its_own_numbers(run: Run, tiny_llama: Path, tmp_path: Path) -> None:
+    from lm_eval import simple_evaluate
+    from models import save_tiny_llama
+
+    other = save_tiny_llama(tmp_path / "other", initializer_range=0.11)
+    manager = task_manager(write_tasks(tmp_path / "more", {name: EVERY[name] for name in NAMES}))
+
+    def evaluate(folder: Path, **cache: str) -> dict[str, Any]:
+        arguments = {"pretrained": str(folder), "dtype": "float32"}
+        ours = [recorded(name) for name in NAMES]
+        options = {"limit": 5, "batch_size": 2, "task_manager": manager, **cache}
+        return dict(simple_evaluate(model="hf", device="cpu", model_args=arguments, tasks=ours, **options))
+
+    first = run([recorded(name) for name in NAMES])
+    second, alone = evaluate(other, use_cache=str(tmp_path / "answers")), evaluate(other)
+    again = run([recorded(name) for name in NAMES])
+    for name in map(recorded, NAMES):
+        counts = second["configs"][name]["metadata"]["dispersion"]["counts"]
+        assert counts["cached_answers"] == 0 and second["results"][name] == alone["results"][name]
+        assert second["results"][name] != first["results"][name]
+        # Both are kept, and a copy of the model elsewhere is the same model.
+        assert again["configs"][name]["metadata"]["dispersion"]["counts"]["cached_answers"] == 5
+
+
+def test_an_answer_of_other_layers_or_windows_is_no_answer(tiny_llama: Path, tmp_path: Path) -> None:
+    from lm_eval import simple_evaluate
+
+    from lm_eval_dispersion._discovery import tasks_folder
+
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "The printer on the third floor does not print. " * 60}) + "\n")
+
+    def record(**options: Any) -> dict[str, Any]:
+        metadata = {"dispersion": {"text": str(tmp_path / "a.jsonl"), **options}}
+        manager = task_manager(Path(tasks_folder()), metadata=metadata)
+        asked = {"tasks": ["dispersion_text"], "task_manager": manager, "use_cache": str(tmp_path / "answers")}
+        arguments = {"pretrained": str(tiny_llama), "dtype": "float32"}
+        found = simple_evaluate(model="hf", device="cpu", model_args=arguments, **asked)
+        return dict(found["configs"]["dispersion_text"]["metadata"]["dispersion"])
+
+    for options in ({}, {"layers": "last"}, {"window": 200}, {"window": 200, "min_vectors": 32}):
+        fresh, cached = record(**options), record(**options)
+        assert (fresh["counts"]["cached_answers"], cached["counts"]["cached_answers"]) == (0, 1)
+        assert cached["layers"] == fresh["layers"] and cached["within"] == fresh["within"]
+        assert len(cached["layers"]) == len(cached["within"]["mean"])
+
+
+def test_cached_requests_are_not_another_texts(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.caching import cache
+
+    from lm_eval_dispersion._discovery import tasks_folder
+
+    monkeypatch.setattr(cache, "PATH", str(tmp_path / "requests"))
+
+    def hash_of(text: str) -> str:
+        (tmp_path / f"{text}.txt").write_text(f"{text} " * 40)
+        metadata = {"dispersion": {"text": str(tmp_path / f"{text}.txt")}}
+        asked = {"tasks": ["dispersion_text"], "task_manager": task_manager(Path(tasks_folder()), metadata=metadata)}
+        arguments = {"pretrained": str(tiny_llama), "dtype": "float32"}
+        found = simple_evaluate(model="hf", device="cpu", model_args=arguments, cache_requests=True, **asked)
+        return str(found["configs"]["dispersion_text"]["metadata"]["dispersion"]["corpus"]["hash"])
+
+    assert hash_of("river") != hash_of("stone")
