@@ -1,4 +1,4 @@
-"""Where results files come from: a folder, or a dataset repository of the Hub."""
+"""Where results files come from: what lm_eval's ``--output_path`` was, or a dataset repository of the Hub."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from typing import NamedTuple
 from dispersion_leaderboard.records._clean import clean
 
 PREFIX = "hf://datasets/"
+# lm_eval writes `results_DATE.json`, or `STEM_DATE.json` beside it where --output_path is `STEM.json`
+# (lm_eval/loggers/evaluation_tracker.py).
+_NAMED = re.compile(r"(?:results_.*|.*_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.json")
+_FETCHED = ["results_*.json", "*_????-??-??T??-??-??*.json"]
 _PLACE = re.compile(r"(?:^|__)(?:home|root|Users|mnt|tmp)__|^[A-Za-z]__", re.IGNORECASE)
 
 
 def results_folder(source: str) -> Path:
-    """The local folder of a source; a Hub dataset's results files are fetched into the client's own cache.
+    """The local place of a source; a Hub dataset's results files are fetched into the client's own cache.
 
     Args:
-        source: a folder, or ``hf://datasets/OWNER/NAME[@REVISION]`` (the Hub's own notation).
+        source: a folder, one results file, the ``STEM.json`` that ``--output_path`` was, or
+            ``hf://datasets/OWNER/NAME[@REVISION]`` (the Hub's own notation).
 
     Raises:
-        SystemExit: where there is no such folder or repository, in one line.
+        SystemExit: where there is no such place or repository, in one line.
     """
     if not source.startswith(PREFIX):
         folder = Path(source)
-        if not folder.is_dir():
+        if not folder.is_dir() and not _at(folder):
             raise SystemExit(f"leaderboard: no folder {source}; give what lm_eval's --output_path was")
         return folder
     from huggingface_hub import snapshot_download
@@ -38,7 +43,7 @@ def results_folder(source: str) -> Path:
             repository,
             repo_type="dataset",
             revision=revision or None,
-            allow_patterns=["results_*.json", "**/results_*.json"],
+            allow_patterns=[*_FETCHED, *(f"**/{pattern}" for pattern in _FETCHED)],
         )
     except RepositoryNotFoundError as error:
         raise SystemExit(
@@ -65,8 +70,20 @@ class Found(NamedTuple):
     """Whether it is a link to a place that the source does not hold."""
 
 
+def _at(place: Path) -> list[Path]:
+    """The results files of a folder, to its bottom, or those that a name with ``.json`` stands for."""
+    if place.is_dir():
+        return sorted(file for file in place.rglob("*.json") if _NAMED.fullmatch(file.name))
+    if place.is_file():
+        return [place]
+    if place.suffix != ".json" or not place.parent.is_dir():
+        return []
+    of_stem = re.compile(re.escape(place.stem) + r"_[^_]*\.json")
+    return sorted(f for f in place.parent.iterdir() if of_stem.fullmatch(f.name) and _NAMED.fullmatch(f.name))
+
+
 def results_files(folders: Sequence[Path]) -> list[Found]:
-    """Every aggregated results file below the folders, sorted by the name it goes by.
+    """Every aggregated results file of some places (``results_folder``), sorted by the name it goes by.
 
     That is its path below its folder (and the folder's name, where there are several), without the place on somebody's
     machine that lm_eval writes into the folder's name for a local model (``__home__me__models__x``: ``x``).
@@ -75,9 +92,10 @@ def results_files(folders: Sequence[Path]) -> list[Found]:
     seen: Counter[str] = Counter()
     known: set[str] = set()
     found = []
-    for folder in folders:
+    for source in folders:
+        folder = source if source.is_dir() else source.parent
         label, holder = _origin(folder.resolve())
-        for file in sorted(folder.rglob("results_*.json")):
+        for file in _at(source):
             place = os.path.abspath(file)  # noqa: PTH100 (a link is a file of its own)
             if place in known:
                 continue

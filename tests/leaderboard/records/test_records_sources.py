@@ -84,6 +84,27 @@ def test_a_dataset_and_a_folder(hub: Hub, records: Records, tmp_path: Path) -> N
     }  # fmt: skip
 
 
+def test_results_named_by_a_json_output_path_are_read_below_a_folder_by_that_path_and_from_the_hub(
+    hub: Hub, records: Records, tmp_path: Path
+) -> None:
+    """lm_eval writes STEM_DATE.json for `--output_path STEM.json`."""
+    (tmp_path / "out").mkdir()
+    for stem, model in (("run1", "me/a"), ("run10", "me/b"), ("results", "me/c")):
+        (tmp_path / f"out/{stem}_2026-11-25T07-12-06.256332.json").write_text(json.dumps(named(model)))
+    (tmp_path / "out/settings.json").write_text("{}")
+    hub.add("org/results", {f"x/{f.name}": f.read_bytes() for f in (tmp_path / "out").glob("*_2026*.json")})
+
+    def models(*sources: str, **here: str) -> set[str]:
+        done = records(*sources, "--out", str(tmp_path / "t.json"), **here)
+        assert "skipped" not in done.stderr
+        return {row["model"] for row in json.loads((tmp_path / "t.json").read_text())}
+
+    assert models(str(tmp_path / "out")) == {"me/a", "me/b", "me/c"}
+    assert models(str(tmp_path / "out/run1.json")) == {"me/a"}
+    assert models(str(tmp_path / "out/run10_2026-11-25T07-12-06.256332.json")) == {"me/b"}
+    assert models("hf://datasets/org/results", **hub.environment(tmp_path)) == {"me/a", "me/b", "me/c"}
+
+
 def test_a_revision(hub: Hub, records: Records, tmp_path: Path) -> None:
     hub.add("org/results", uploaded("org/a"), revision="5" * 40)
     here = hub.environment(tmp_path)
