@@ -74,12 +74,16 @@ def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callab
         look = look_at(_unwrapped(given["lm"]))
         if look.reason and len(ours) == len(tasks):
             raise TaskError(look.reason)
+        if look.capture is not None:
+            for definition in {task.definition for task in ours}:
+                look.capture.layers(definition)  # a layer that the model has not is refused now
         token = _look.set(look)
         try:
             results = stock(*args, **kwargs)
         finally:
             _look.reset(token)
-        _say_what_is_missing(ours)
+        if look.lm.rank == 0:
+            _say_what_is_missing(ours)
         return results
 
     return evaluate
