@@ -10,45 +10,29 @@ that no row served is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
 from lm_eval_dispersion.capture._protocol import (
+    MIN_VECTORS,
     WINDOW,
     OnPrompt,
     OnWindow,
     Owners,
-    Reduced,
 )
-from lm_eval_dispersion.capture._reduce import Reductions, Results, Span
-from lm_eval_dispersion.capture._rolling import Wanted, rolling
+from lm_eval_dispersion.capture._reduce import Reductions
+from lm_eval_dispersion.capture._rolling import Inputs, rolling
+from lm_eval_dispersion.capture._spans import Awaited, Results, Span, hand_over
 from lm_eval_dispersion.capture._sums import Owner
 
 if TYPE_CHECKING:
     import torch
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
-
-# What the rows of one `_loglikelihood_tokens` call are waited for: by their tokens, (request, span) pairs.
-Awaited = dict[bytes, list[tuple[int, Span]]]
-
-
-def _key(tokens: np.ndarray[Any, Any]) -> bytes:
-    """Names an input by its tokens, without the zeros lm_eval pads rows with on the right.
-
-    Inputs that differ in trailing zeros alone share a name. That is no guess: a causal model's states at
-    the positions they share are the same.
-    """
-    nonzero = np.flatnonzero(tokens)
-    end = nonzero[-1] + 1 if len(nonzero) else 0
-    return blake2b(tokens[:end].astype(np.int64).tobytes(), digest_size=16).digest()
 
 
 class HFCapture:
@@ -74,38 +58,29 @@ class HFCapture:
         """See ``Capture``; the prompt is the context, whatever continuation the row carries."""
         limit = self._lm.max_length
 
-        def prompt_span(owner: Owner, context: list[int], continuation: list[int]) -> tuple[list[int], Span]:
-            tokens = (context + continuation)[-(limit + 1) :][:-1]
-            cut = len(context) + len(continuation) - 1 - len(tokens)
-            stop = max(0, len(tokens) - (len(continuation) - 1))
+        def prompt(index: int, owner: Owner, context: list[int], continuation: list[int]) -> tuple[list[int], Span]:
+            tokens = (context + continuation)[-(limit + 1) :]
+            cut = len(context) + len(continuation) - len(tokens)
+            stop = max(0, len(context) - cut)
             start = 0 if cut else prefix_length(self._prefixes, context)
-            return tokens, Span(-1, min(start, stop), stop, cut > 0, (owner,))
+            return tokens, Span(-1, start, stop, cut > 0, (owner,), (index,))
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            awaited: Awaited = {}
-            for index, owner in owners.items():
-                tokens, span = prompt_span(owner, *requests[index][1:])
-                if span.stop > span.start:
-                    awaited.setdefault(_key(np.asarray(tokens)), []).append((index, span))
-            with self._rows_matched(awaited, reductions, totals=False, on_reduced=on_prompt):
-                return inner(requests, *args, **kwargs)
+            prompts = [prompt(index, owner, *requests[index][1:]) for index, owner in owners.items()]
+            passes.expect([(tokens, span) for tokens, span in prompts if span.stop > span.start])
+            return inner(requests, *args, **kwargs)
 
-        with self._reducing() as reductions, listening(self._lm, _loglikelihood_tokens=score):
-            return list(self._lm.loglikelihood(requests))
+        with self._listened(totals=False) as passes, listening(self._lm, _loglikelihood_tokens=score):
+            answers = list(self._lm.loglikelihood(requests))
+            hand_over(passes.results(), on_prompt)
+        return answers
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-
-        def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
-            awaited: Awaited = {}
-            for window in wanted:
-                span = Span(-1, window.start, window.stop, owners=window.owners)
-                awaited.setdefault(_key(np.asarray(window.tokens[:-1])), []).append((window.index, span))
-            return self._rows_matched(awaited, reductions, totals=True, on_reduced=on_reduced)
-
-        window, shared = self.window, (owners, on_window, reducing, self._prefixes)
-        with self._reducing() as reductions:
-            return rolling(self._lm, requests, *shared, window=window, max_length=window, padded=True, bars=True)
+        window = self.window
+        limits = {"window": window, "min_vectors": MIN_VECTORS, "max_length": window}
+        with self._listened(totals=True) as passes:
+            return rolling(self._lm, requests, owners, on_window, passes, **limits, padded=True, bars=True)
 
     def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; requests of one context share its reduction."""
@@ -129,76 +104,73 @@ class HFCapture:
             ids, mask = kwargs["context"].cpu().numpy(), kwargs["attention_mask"].cpu().numpy()
             spans: list[Span] = []
             for row, text in enumerate(texts):
-                if text in awaited and text not in (texts[s.row] for s in spans):
+                if indices := awaited.pop(text, ()):
                     begin, length = int(mask[row].argmax()), int(mask[row].sum())
                     cut = uncut[row] > length
                     skip = 0 if cut else prefix_length(self._prefixes, ids[row, begin:].tolist())
                     if skip < length:
-                        mine = tuple(owners[index] for index in awaited[text])
-                        spans.append(Span(row, begin + skip, begin + length, cut, mine))
-                    else:
-                        awaited.pop(text)
-            indices = [awaited.pop(texts[span.row]) for span in spans]
-
-            def hand_over(reduced: Results) -> None:
-                for mine, (_, result) in zip(indices, reduced, strict=True):
-                    for index in mine:
-                        on_prompt(index, result)
-
-            return reductions.run(lambda: inner(*args, **kwargs), spans, ids.shape, False, hand_over)
+                        mine = tuple(owners[index] for index in indices)
+                        spans.append(Span(row, begin + skip, begin + length, cut, mine, tuple(indices)))
+            return passes.reduce(spans, ids.shape, lambda: inner(*args, **kwargs))
 
         listeners = {"tok_batch_encode": encode, "_model_generate": generate}
-        with self._reducing() as reductions, listening(self._lm, **listeners):
+        with self._listened(totals=False) as passes, listening(self._lm, **listeners):
             answers = list(self._lm.generate_until(requests))
+            hand_over(passes.results(), on_prompt)
         require_all(awaited)
         return answers
 
     @contextmanager
-    def _reducing(self) -> Iterator[Reductions]:
-        """What reduces the passes of one request call; at its end all vectors are in their owners' sums."""
-        reductions = Reductions(self._tap)
-        with self._tap.attached():
-            yield reductions
-        reductions.settle()
+    def _listened(self, totals: bool) -> Iterator[_Passes]:
+        """Shows the forward passes of one request call; at its end all vectors are in their owners' sums."""
+        passes = _Passes(self._tap, totals)
+        with self._tap.attached(), listening(self._lm, _model_call=passes.see, _detect_batch_size=passes.probe):
+            yield passes
+        passes.settle()
 
-    @contextmanager
-    def _rows_matched(
-        self, awaited: Awaited, reductions: Reductions, totals: bool, on_reduced: Callable[[int, Reduced], None]
-    ) -> Iterator[None]:
-        """Reduces awaited rows of the ``_model_call``s made inside; each of them must be met."""
-        probing = False
 
-        def call(inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            if probing:
-                return inner(inputs, *args, **kwargs)
-            spans: list[Span] = []
-            owners: list[int] = []
+class _Passes:
+    """The forward passes of one request call, those of them reduced that have a row waited for; a ``Reducer``."""
+
+    def __init__(self, tap: LayerTap, totals: bool) -> None:
+        self._tap, self._reductions = tap, Reductions(totals)
+        self._awaited = Awaited()
+        self._probing = False
+
+    def expect(self, inputs: Inputs) -> None:
+        """See ``Reducer``; lm_eval feeds all tokens but the last."""
+        require_all(self._awaited.spans)
+        for tokens, span in inputs:
+            self._awaited.add(tokens[:-1], span)
+
+    def see(self, inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Listens to ``_model_call``."""
+        spans: list[Span] = []
+        if self._awaited.spans and not self._probing:
             for row, tokens in enumerate(inputs.cpu().numpy()):
-                key = _key(tokens)
-                for index, span in awaited.pop(key, ()):
-                    if span.stop <= len(tokens):
-                        spans.append(replace(span, row=row))
-                        owners.append(index)
-                    else:  # this one's own trailing zeros do not fit: a longer row is still to come
-                        awaited.setdefault(key, []).append((index, span))
+                spans += [replace(span, row=row) for span in self._awaited.pop(tokens)]
+        return self.reduce(spans, inputs.shape, lambda: inner(inputs, *args, **kwargs))
 
-            def hand_over(reduced: Results) -> None:
-                for index, (_, result) in zip(owners, reduced, strict=True):
-                    on_reduced(index, result)
+    def probe(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Listens to ``_detect_batch_size``, which tries batches of made-up tokens that are no request's rows."""
+        self._probing = True
+        try:
+            return inner(*args, **kwargs)
+        finally:
+            self._probing = False
 
-            shape = tuple(inputs.shape)
-            return reductions.run(lambda: inner(inputs, *args, **kwargs), spans, shape, totals, hand_over)
+    def reduce(self, spans: list[Span], shape: Sequence[int], forward: Callable[[], Any]) -> Any:
+        """Runs a forward pass, or the first of a generation, on an input [batch, width], and reduces its spans."""
+        if not spans:
+            return forward()
+        with self._reductions.see(spans, shape[0], shape[1]) as show, self._tap.listening(show):
+            return forward()
 
-        def probe(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            # `batch_size=auto` tries batches of made-up tokens, which are no request's rows.
-            nonlocal probing
-            probing = True
-            try:
-                return inner(*args, **kwargs)
-            finally:
-                probing = False
+    def results(self) -> Results:
+        """See ``Reducer``."""
+        require_all(self._awaited.spans)
+        return self._reductions.results()
 
-        with listening(self._lm, _model_call=call, _detect_batch_size=probe):
-            yield
-        reductions.read()
-        require_all(awaited)
+    def settle(self) -> None:
+        """Adds all vectors to their owners' sums."""
+        self._reductions.settle()

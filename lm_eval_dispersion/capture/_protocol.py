@@ -60,7 +60,7 @@ class Window:
 
 # By the request's index in the list it came in: the document to whose task its vectors are added.
 Owners = Mapping[int, Owner]
-# Called with the request's index, in the order the engine runs.
+# Called with the request's index, when all requests have run.
 OnPrompt = Callable[[int, Reduced], None]
 OnWindow = Callable[[int, Window], None]
 

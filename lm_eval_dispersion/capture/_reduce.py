@@ -1,45 +1,91 @@
-"""Reduces the hidden states of one forward pass, row by row, to what ``Reduced`` holds and to its owners' sums."""
+"""Hidden states of forward passes, reduced to what ``Reduced`` holds and to sums of their owners; of every engine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced
-from lm_eval_dispersion.capture._states import Span, States, states_like
+from lm_eval_dispersion.capture._spans import Progress, Results, Span
+from lm_eval_dispersion.capture._states import States, Summed
 from lm_eval_dispersion.capture._sums import HeldSums
 from lm_eval_dispersion.geometry import closed_form
 
-__all__ = ["Reduction", "Reductions", "Span"]
+# Numbers that stay on the device until they are asked for, three a span and layer.
+_UNREAD = 2**22
 
-Results = list[tuple[Span, Reduced]]
 
+class Reductions:
+    """Those of one request call. Nothing waits for the device until ``results`` and ``settle``."""
 
-class Reduction:
-    """Takes h[0], h[1], ... of one forward pass; of a state no more is kept than sums over positions."""
+    def __init__(self, totals: bool) -> None:
+        """``totals`` is whether all vectors are summed for their owners, or the last one of each span alone."""
+        self._totals, self._held = totals, HeldSums()
+        self._unread: list[tuple[list[Span], Tensor]] = []
+        self._numbers = 0
+        self._results: Results = []
 
-    def __init__(self, spans: list[Span], batch: int, width: int, totals: bool, held: HeldSums | None = None) -> None:
-        """Args are: what to reduce, the input's shape [batch, width], whether all vectors are summed, and where.
+    @contextmanager
+    def see(self, spans: Sequence[Span], batch: int, width: int) -> Iterator[Callable[[int, Tensor], None]]:
+        """Reduces spans of one forward pass, whose input is [batch, width].
 
-        Where nothing is ``held`` for later, ``finish`` hands the sums to their owners.
+        What is yielded takes its hidden states, (l, h[l]) for l = 0, 1, ..., each [batch, width, d].
 
         Raises:
-            AttributionError: where a span has positions that the input has not.
+            AttributionError: where a span has positions that the input has not, or a state another shape.
         """
+        one_pass = _Pass(spans, batch, width)
+        yield one_pass.add
+        whole, every, last = one_pass.close()
+        owned = [(*owner, i) for i, span in enumerate(whole) for owner in span.owners]
+        self._held.add([(sums.across, document, i) for sums, document, i in owned], last.total, last.counted)
+        if self._totals:
+            self._held.add([(sums.all_pairs, document, i) for sums, document, i in owned], every.total, every.counted)
+        few = torch.stack([every.total.square().sum(-1), every.counted, every.zero])
+        self._unread.append((whole, few))
+        self._numbers += few.numel()
+        if self._numbers > _UNREAD:
+            self._read()
+
+    def results(self) -> Results:
+        """One a span, of all passes since they were last asked for."""
+        self._read()
+        found, self._results = self._results, []
+        return found
+
+    def settle(self) -> None:
+        """Adds the sums to those of their owners."""
+        self._held.settle()
+
+    def _read(self) -> None:
+        if not self._unread:
+            return
+        spans = [span for some, _ in self._unread for span in some]
+        square, count, zero = torch.cat([few for _, few in self._unread], -1).cpu().unbind()
+        self._unread, self._numbers = [], 0
+        d = closed_form(square, count).numpy()
+        n, zeros = (few.long().numpy() for few in (count, zero))
+        for i, span in enumerate(spans):
+            must = span.stop - span.start
+            nonfinite = must - n[:, i] - zeros[:, i]
+            self._results.append((span, Reduced(d[:, i], must, zeros[:, i], nonfinite, span.truncated)))
+
+
+class _Pass:
+    """Takes h[0], h[1], ... of one forward pass; of a state no more is kept than sums over positions."""
+
+    def __init__(self, spans: Sequence[Span], batch: int, width: int) -> None:
         for span in spans:
             if not (0 <= span.row < batch and 0 <= span.start < span.stop <= width):
                 raise AttributionError(f"{span} does not lie in an input of {batch} rows x {width} tokens")
-        self._spans, self._shape, self._totals = spans, (batch, width), totals
-        self._held, self._settles = held or HeldSums(), held is None
+        self._spans, self._shape = spans, (batch, width)
         self._alike: list[States] = []
         self._last: tuple[object, ...] = ()
         self._layers = 0
-        self._sent: Callable[[], Tensor] | None = None
 
     def add(self, layer: int, state: Tensor) -> None:
         """One hidden state, [batch, width, d]."""
@@ -55,41 +101,33 @@ class Reduction:
         x = x[:, virtual:] if virtual else x
         kind = (x.device, x.dtype, x.shape)
         if kind != self._last:
-            self._alike.append(states_like(x, self._spans))
+            self._alike.append(States(self._spans, x))
             self._last = kind
         self._alike[-1].add(x)
 
-    def close(self) -> None:
-        """Ends the pass: adds its vectors to the sums and sends off what ``finish`` reads. Waits for nothing."""
-        columns = zip(*(states.sums() for states in self._alike), strict=True)
-        vectors, count, zero = (_joined(list(column)) for column in columns)
+    def close(self) -> tuple[list[Span], Summed, Summed]:
+        """The spans that have now come by whole; their sums over all positions, and over the last one alone."""
+        every, last = (
+            Summed(*(_joined(list(column)) for column in zip(*some, strict=True)))
+            for some in zip(*(states.sums() for states in self._alike), strict=True)
+        )
         self._alike.clear()
-        self._sent = _send(torch.stack([vectors.square().sum(-1), count, zero]))
-        self._goes = []
-        for i, span in enumerate(self._spans):
-            for sums, document in span.owners:
-                self._goes.append((sums.across, document, len(self._spans) + i))
-                if self._totals:
-                    self._goes.append((sums.all_pairs, document, i))
-        self._held.add(self._goes, vectors)
+        ended = [i for i, span in enumerate(self._spans) if span.of is None or _ends(span.of, every, i)]
+        whole = [span.of.span if span.of is not None else span for span in (self._spans[i] for i in ended)]
+        if len(ended) < len(self._spans):
+            at = torch.tensor(ended, dtype=torch.int64).to(every.total.device, non_blocking=True)
+            every, last = (Summed(*(found.index_select(1, at) for found in sums)) for sums in (every, last))
+        return whole, every, last
 
-    def finish(self) -> Results:
-        """One result a span. Waits for the device where that has not come to the end of the pass yet."""
-        if self._sent is None:
-            self.close()
-        assert self._sent is not None
-        square, count, zero = self._sent().unbind()
-        d = closed_form(square, count).numpy()
-        n, zeros = (few.long().numpy() for few in (count, zero))
-        results = []
-        for i, span in enumerate(self._spans):
-            must = span.stop - span.start
-            nonfinite = must - n[:, i] - zeros[:, i]
-            results.append((span, Reduced(d[:, i], must, zeros[:, i], nonfinite, span.truncated)))
-        self._held.add_counts(self._goes, n)
-        if self._settles:
-            self._held.settle()
-        return results
+
+def _ends(progress: Progress, every: Summed, i: int) -> bool:
+    """Whether a span has come by whole; adds to its sums those of earlier passes, or keeps them for a later one."""
+    mine = [found[:, i] for found in every]
+    for found, earlier in zip(mine, progress.sums or (), strict=False):
+        found += earlier
+    ended = progress.done == progress.span.stop
+    progress.sums = None if ended else tuple(found.clone() for found in mine)
+    return ended
 
 
 def _joined(layers: list[Tensor]) -> Tensor:
@@ -102,56 +140,3 @@ def _joined(layers: list[Tensor]) -> Tensor:
     widest = max(found.shape[-1] for found in layers)
     layers = [pad(found.to(layers[-1].device), (0, widest - found.shape[-1])) for found in layers]
     return torch.cat(layers)
-
-
-def _send(few: Tensor) -> Callable[[], Tensor]:
-    """Starts a copy to the CPU; what is returned waits for it."""
-    if few.device.type != "cuda":
-        return few.cpu
-    here = torch.empty(few.shape, dtype=few.dtype, pin_memory=True)
-    here.copy_(few, non_blocking=True)
-    arrived = torch.cuda.current_stream(few.device).record_event()
-
-    def wait() -> Tensor:
-        arrived.synchronize()
-        return here
-
-    return wait
-
-
-class Reductions:
-    """Those of one request call. Each is read while the next pass runs; sums stay on the device until ``settle``."""
-
-    def __init__(self, tap: LayerTap) -> None:
-        self._tap, self._held = tap, HeldSums()
-        self._unread: tuple[Reduction, Callable[[Results], None]] | None = None
-
-    def run(
-        self,
-        forward: Callable[[], Any],
-        spans: list[Span],
-        shape: tuple[int, ...],
-        totals: bool,
-        then: Callable[[Results], None],
-    ) -> Any:
-        """Runs a forward pass (the first of a generation) and reduces its spans; ``then`` gets the results later."""
-        if not spans:
-            return forward()
-        reduction = Reduction(spans, shape[0], shape[1], totals, self._held)
-        with self._tap.listening(reduction.add):
-            answer = forward()
-        self.read()
-        reduction.close()
-        self._unread = reduction, then
-        return answer
-
-    def read(self) -> None:
-        """Hands over the results that are left."""
-        if self._unread is not None:
-            (reduction, then), self._unread = self._unread, None
-            then(reduction.finish())
-
-    def settle(self) -> None:
-        """Likewise, and adds the sums to those of their owners."""
-        self.read()
-        self._held.settle()

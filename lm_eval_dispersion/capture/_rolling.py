@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Protocol
 
-from lm_eval_dispersion.capture._listen import listening, prefix_length
+from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._progress import TaskBars
-from lm_eval_dispersion.capture._protocol import MIN_VECTORS, AttributionError, OnWindow, Owners, Reduced, Window
-from lm_eval_dispersion.capture._sums import Owner
+from lm_eval_dispersion.capture._protocol import AttributionError, OnWindow, Owners, Window
+from lm_eval_dispersion.capture._spans import Results, Span
+
+# Tokens that an engine is about to be handed, context and continuation, and what counts of them.
+Inputs = Sequence[tuple[list[int], Span]]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A window that has a D."""
+class Reducer(Protocol):
+    """What an engine's inputs are reduced by while they pass by; all that was expected, or it is an error."""
 
-    index: int
-    """In the call."""
-    tokens: list[int]
-    start: int
-    """The first position that counts."""
-    stop: int
-    """The position after the last one that counts: the last token is scored, but nothing is predicted from it."""
-    owners: tuple[Owner, ...]
+    def expect(self, inputs: Inputs) -> None:
+        """Told before lm_eval hands them to the engine."""
+        ...
 
-
-# Hands over what is reduced while lm_eval's call runs inside it.
-Reducing = Callable[[list[Wanted], Callable[[int, Reduced], None]], AbstractContextManager[None]]
+    def results(self) -> Results:
+        """Of what was expected so far."""
+        ...
 
 
 def rolling(
@@ -36,10 +32,10 @@ def rolling(
     requests: Sequence[Any],
     owners: Owners,
     on_window: OnWindow,
-    reducing: Reducing,
-    prefixes: set[int],
+    reducer: Reducer,
     *,
     window: int,
+    min_vectors: int,
     max_length: int,
     padded: bool,
     bars: bool,
@@ -50,10 +46,10 @@ def rolling(
         lm: an lm_eval model whose method goes through ``tok_encode`` and ``_loglikelihood_tokens``.
         requests: lm_eval's.
         owners: of the requests whose vectors are added.
-        on_window: called with each window of each request.
-        reducing: reduces the windows that have a D.
-        prefixes: tokens that count nowhere where they lead a document.
+        on_window: called with each window of each request, at the end.
+        reducer: reduces the windows that have a D.
         window: tokens that a window scores.
+        min_vectors: what a window must have to have a D.
         max_length: what the model has to take for its limit so that it cuts such windows.
         padded: whether lm_eval may add windows of its own at the end, to even out data-parallel processes.
         bars: whether to draw a progress bar a task, in place of those of lm_eval's method, a bar a batch.
@@ -61,9 +57,11 @@ def rolling(
     Raises:
         AttributionError: where not every window was scored.
     """
-    # (request, is its first window), in lm_eval's order; what follows it is padding.
+    # In lm_eval's order: the document, and whether it begins here. What is scored beyond these is padding.
     windows: list[tuple[int, bool]] = []
-    documents = done = 0
+    # Of each of them, in that order: log-likelihood, scored tokens, vectors.
+    scored: list[tuple[float, int, int]] = []
+    documents, prefixes = 0, prefix_tokens(lm)
     progress: TaskBars | None = None
     tasks = [request.task_name for request in requests]
 
@@ -75,32 +73,30 @@ def rolling(
         return tokens
 
     def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        nonlocal done, progress
+        nonlocal progress
         if bars:
             kwargs["disable_tqdm"] = True
             if progress is None:  # at the first window, and by then every document is cut
                 named = [tasks[document] for document, _ in windows]
                 progress = until_done.enter_context(TaskBars(named, disable=lm.rank != 0))
-        here = windows[done : done + len(requests)]
-        done += len(here)
-        wanted: list[Wanted] = []
-        lengths = []
-        for index, ((document, first), (_, context, continuation)) in enumerate(zip(here, requests, strict=not padded)):
+        here = windows[len(scored) : len(scored) + len(requests)]
+        inputs: list[tuple[list[int], Span]] = []
+        vectors = []
+        for (document, first), (_, context, continuation) in zip(here, requests, strict=not padded):
             tokens = context + continuation
             start = 1 + prefix_length(prefixes, tokens[1:-1]) if first else len(context) - 1
-            stop = len(tokens) - 1
-            lengths.append(max(0, stop - start))
-            if lengths[-1] >= MIN_VECTORS:
+            stop = len(tokens) - 1  # the last token is scored, but nothing is predicted from it
+            vectors.append(max(0, stop - start))
+            if vectors[-1] >= min_vectors:
                 mine = (owners[document],) if document in owners else ()
-                wanted.append(Wanted(index, tokens, start, stop, mine))
-        reduced: dict[int, Reduced] = {}
-        with reducing(wanted, reduced.__setitem__):
-            answers = inner(requests, *args, **kwargs)
+                number = len(scored) + len(vectors) - 1
+                inputs.append((tokens, Span(-1, start, stop, owners=mine, requests=(number,))))
+        reducer.expect(inputs)
+        answers = inner(requests, *args, **kwargs)
+        for count, (_, _, continuation), (loglikelihood, _) in zip(vectors, requests, answers, strict=False):
+            scored.append((loglikelihood, len(continuation), count))
         if progress is not None:
             progress.update(len(here))
-        for index, (request, _) in enumerate(here):
-            scored = len(requests[index][2])
-            on_window(request, Window(answers[index][0], scored, lengths[index], reduced.get(index)))
         return answers
 
     stock_limit = lm._max_length
@@ -110,6 +106,9 @@ def rolling(
             answers = list(lm.loglikelihood_rolling(requests))
     finally:
         lm._max_length = stock_limit
-    if documents != len(requests) or done != len(windows):
-        raise AttributionError(f"{done} of {len(windows)} windows of {documents} documents were scored")
+    if documents != len(requests) or len(scored) != len(windows):
+        raise AttributionError(f"{len(scored)} of {len(windows)} windows of {documents} documents were scored")
+    reduced = {number: found for span, found in reducer.results() for number in span.requests}
+    for number, ((document, _), numbers) in enumerate(zip(windows, scored, strict=True)):
+        on_window(document, Window(*numbers, reduced.get(number)))
     return answers

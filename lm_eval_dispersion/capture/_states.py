@@ -1,109 +1,131 @@
-"""Consecutive hidden states of one device, dtype and size, summed where they are over the same positions.
-
-A span has two sets of positions: all of them, and the last alone. "sets" counts first the one kind, then the other.
-"""
+"""Consecutive hidden states of one device, dtype and shape, summed where they are over the same spans."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lm_eval_dispersion.capture._products import UnitProducts, multiplies
-from lm_eval_dispersion.capture._sums import Owner
+from lm_eval_dispersion.capture._spans import Span
 from lm_eval_dispersion.geometry import unit_sums
 
-
-@dataclass(frozen=True)
-class Span:
-    """The positions that count in one row of a batch."""
-
-    row: int
-    start: int
-    stop: int
-    truncated: bool = False
-    owners: tuple[Owner, ...] = ()
+# Bytes of states held until they are multiplied at once: small ones cost more to start than to sum.
+_HELD = 48 * 2**20
+# Positions that one product sums, at most; and those of a piece where positions are gathered.
+_WIDEST, _PIECE = 512, 64
 
 
-class States(Protocol):
-    """Takes states one after another."""
+class Summed(NamedTuple):
+    """Over some positions of each span."""
 
-    def add(self, x: Tensor) -> None:
-        """The next layer's, [batch, width, d]."""
-        ...
-
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """[layers, sets, d], sums of unit vectors; [layers, sets], how many count; likewise, how many are zero."""
-        ...
-
-
-def states_like(x: Tensor, spans: Sequence[Span]) -> States:
-    """What sums states of the device, dtype and shape of ``x``."""
-    return _Multiplied(spans, x) if multiplies(x) else _Summed(spans, x)
+    total: Tensor
+    """[layers, spans, d]: sums of unit vectors."""
+    counted: Tensor
+    """[layers, spans]: how many vectors these are of."""
+    zero: Tensor
+    """[layers, spans]: how many more are zero."""
 
 
-class _Multiplied:
-    """By products of matrices, on a GPU several layers at once where they are small."""
+class States:
+    """Takes one state after another, each [rows, width, d]."""
 
     def __init__(self, spans: Sequence[Span], like: Tensor) -> None:
-        rows = sorted({span.row for span in spans})
-        place = {row: i for i, row in enumerate(rows)}
-        taken = Counter[int]()
-        width, most = like.shape[1], max(Counter(span.row for span in spans).values())
-        members = np.zeros((len(rows), most, 2, width), dtype=bool)
-        sets = np.arange(len(rows) * most * 2).reshape(len(rows), most, 2)
-        order = np.zeros((2, len(spans)), dtype=np.int64)
+        products = multiplies(like)
+        self._pieces = _Pieces(spans, like, _WIDEST if products else like.shape[1])
+        members = self._pieces.members
+        self._sums: UnitProducts | _UnitSums = UnitProducts(members) if products else _UnitSums(members)
+        self._at_once = _HELD if products else 0
+        self._held: list[Tensor] = []
+        self._totals: list[Tensor] = []
+        self._lasts: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        """The next layer's; it may be read until ``sums``."""
+        self._held.append(self._pieces.of(x))
+        if (len(self._held) + 1) * self._held[0].nbytes > self._at_once:
+            self._sum()
+
+    def sums(self) -> tuple[Summed, Summed]:
+        """Over all positions of each span, and over its last one alone."""
+        if self._held:
+            self._sum()
+        count, zero = (self._pieces.joined(few) for few in self._sums.counts())
+        last = unit_sums(torch.cat(self._lasts).unsqueeze(-2))
+        return Summed(torch.cat(self._totals), count, zero), Summed(last.total, last.count, last.zero)
+
+    def _sum(self) -> None:
+        x = torch.stack(self._held) if len(self._held) > 1 else self._held[0].unsqueeze(0)
+        self._held.clear()
+        piece, place = self._pieces.last
+        self._lasts.append(x[:, piece, place])
+        self._totals.append(self._pieces.joined(self._sums.total(x)))
+
+
+class _UnitSums:
+    """What ``UnitProducts`` does, vector by vector: for any device and dtype."""
+
+    def __init__(self, members: Tensor) -> None:
+        self._members = members
+        self._counts: list[tuple[Tensor, Tensor]] = []
+
+    def total(self, x: Tensor) -> Tensor:
+        sums = unit_sums(x, self._members.expand(x.shape[:-1]))
+        self._counts.append((sums.count, sums.zero))
+        return sums.total
+
+    def counts(self) -> tuple[Tensor, Tensor]:
+        count, zero = (torch.cat(column) for column in zip(*self._counts, strict=True))
+        return count, zero
+
+
+class _Pieces:
+    """Where the vectors of spans lie in states of one shape: in pieces of n positions, each of one span.
+
+    Where each row has one span, rows are the pieces. Of any other batch, as vLLM's, which is one row of many prompts,
+    the spans' positions are gathered, 64 a piece, and no others are read.
+    """
+
+    def __init__(self, spans: Sequence[Span], like: Tensor, widest: int) -> None:
+        rows, width, _ = like.shape
+        low, high = min(span.start for span in spans), max(span.stop for span in spans)
+        gathers = [span.row for span in spans] != list(range(rows)) or high - low > widest
+        table: list[tuple[int, int, int, int, int]] = []
+        last: list[tuple[int, int]] = []
         for i, span in enumerate(spans):
-            here = place[span.row], taken[span.row]
-            taken[span.row] += 1
-            members[here][0, span.start : span.stop] = members[here][1, span.stop - 1] = True
-            order[:, i] = sets[here]
-        self._order = _sent(order.ravel(), like.device)
-        self._rows = None if len(rows) == like.shape[0] else _sent(np.array(rows), like.device)
-        self._products = UnitProducts(_sent(members.reshape(len(rows), -1, width), like.device))
+            firsts = range(span.start, span.stop, _PIECE) if gathers else (low,)
+            table += [(i, span.row, first, span.start, span.stop) for first in firsts]
+            last.append((len(table) - 1, span.stop - 1 - table[-1][2]))
+        self._spans, self._columns = len(spans), slice(low, high)
+        self._n = _PIECE if gathers else high - low
+        self._span, row, first, start, stop = _sent(table, like.device)
+        position = first.unsqueeze(1) + torch.arange(self._n, device=like.device)
+        self.members = (position >= start.unsqueeze(1)) & (position < stop.unsqueeze(1))
+        """[pieces, n]: which of the positions are the span's."""
+        self.last = _sent(last, like.device)
+        """[2, spans]: the piece with a span's last position, and where in it."""
+        self._at: Tensor | None = None
+        if gathers:  # the last piece may go beyond the batch
+            self._at = (row.unsqueeze(1) * width + position).clamp(max=rows * width - 1).flatten()
 
-    def add(self, x: Tensor) -> None:
-        self._products.add(x if self._rows is None else x.index_select(0, self._rows))
+    def of(self, x: Tensor) -> Tensor:
+        """[rows, width, d] -> [pieces, n, d]."""
+        if self._at is None:
+            return x[:, self._columns]
+        return x.flatten(0, 1).index_select(0, self._at).view(-1, self._n, x.shape[-1])
 
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        total, count, zero = (found.flatten(1, 2).index_select(1, self._order) for found in self._products.sums())
-        return total, count, zero
+    def joined(self, found: Tensor) -> Tensor:
+        """Sums over pieces to sums over spans: [states, pieces, ...] -> [states, spans, ...]."""
+        if self._at is None:
+            return found
+        # In float64: the many pieces of a long span lose no digits, in whatever order a GPU adds them.
+        wide = found.double() if found.is_floating_point() and found.device.type != "mps" else found
+        joined = wide.new_zeros(found.shape[0], self._spans, *found.shape[2:])
+        return joined.index_add_(1, self._span, wide).to(found.dtype)
 
 
-def _sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device, non_blocking=True)
-
-
-class _Summed:
-    """Vector by vector, layer by layer."""
-
-    def __init__(self, spans: Sequence[Span], like: Tensor) -> None:
-        low, high = min(s.start for s in spans), max(s.stop for s in spans)
-        self._positions = slice(low, high)
-        positions = torch.arange(low, high)
-        starts = torch.tensor([s.start for s in spans]).unsqueeze(1)
-        stops = torch.tensor([s.stop for s in spans]).unsqueeze(1)
-        rows = [s.row for s in spans]
-        self._everything = rows == list(range(like.shape[0]))
-        self._mask = ((positions >= starts) & (positions < stops)).to(like.device)
-        self._rows, self._last = torch.tensor(rows).to(like.device), (stops - 1 - low).to(like.device)
-        self._layers: list[tuple[Tensor, ...]] = []
-
-    def add(self, x: Tensor) -> None:
-        x = x[:, self._positions]
-        if not self._everything:
-            x = x.index_select(0, self._rows)
-        sums = unit_sums(x, self._mask)
-        last = x.gather(1, self._last.unsqueeze(-1).expand(-1, 1, x.shape[-1])).squeeze(1).to(sums.total.dtype)
-        self._layers.append((sums.total, sums.count, sums.zero, last))
-
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        total, count, zero, last = (torch.stack(column) for column in zip(*self._layers, strict=True))
-        one = unit_sums(last.unsqueeze(-2))
-        return torch.cat([total, one.total], 1), torch.cat([count, one.count], 1), torch.cat([zero, one.zero], 1)
+def _sent(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """[rows, columns] -> [columns, rows] on a device, without waiting for it."""
+    return torch.tensor(rows).T.contiguous().to(device, non_blocking=True)

@@ -8,7 +8,6 @@ are spoken to is in ``_vllm_engine``, what they do in ``_vllm_worker``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -16,17 +15,16 @@ from weakref import WeakSet
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import (
+    MIN_VECTORS,
     WINDOW,
-    AttributionError,
     OnPrompt,
     OnWindow,
     Owners,
-    Reduced,
     Unsupported,
 )
-from lm_eval_dispersion.capture._rolling import Wanted, rolling
-from lm_eval_dispersion.capture._vllm_engine import Awaited, Engine, Waiting
-from lm_eval_dispersion.capture._vllm_worker import name_of
+from lm_eval_dispersion.capture._rolling import rolling
+from lm_eval_dispersion.capture._spans import Span, hand_over, name_of
+from lm_eval_dispersion.capture._vllm_engine import Engine
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -108,7 +106,7 @@ class VLLMCapture:
         longest = self._lm.max_length - 1
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            awaited: Awaited = {}
+            inputs: list[tuple[list[int], Span]] = []
             for index, owner in owners.items():
                 context, continuation = requests[index][1:]
                 tokens = (context + continuation)[-longest:]
@@ -116,33 +114,27 @@ class VLLMCapture:
                 stop = max(0, len(context) - cut)
                 start = 0 if cut else prefix_length(self._prefixes, context)
                 if stop > start:
-                    awaited.setdefault(name_of(tokens), []).append(Waiting(index, start, stop, cut > 0, (owner,)))
-            with recording.reducing(awaited, on_prompt):
-                return inner(requests, *args, **kwargs)
+                    inputs.append((tokens, Span(-1, start, stop, cut > 0, (owner,), (index,))))
+            recording.expect(inputs)
+            return inner(requests, *args, **kwargs)
 
         with self._engine.recording() as recording, listening(self._lm, _loglikelihood_tokens=score):
-            return list(self._lm.loglikelihood(list(requests)))
+            answers = list(self._lm.loglikelihood(list(requests)))
+            hand_over(recording.results(), on_prompt)
+        return answers
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-
-        def reducing(wanted: list[Wanted], on_reduced: Callable[[int, Reduced], None]) -> AbstractContextManager[None]:
-            awaited: Awaited = {}
-            for one in wanted:
-                waiting = Waiting(one.index, one.start, one.stop, False, one.owners)
-                awaited.setdefault(name_of(one.tokens), []).append(waiting)
-            return recording.reducing(awaited, on_reduced)
-
-        window, shared = self.window, (owners, on_window, reducing, self._prefixes)
+        window, requests = self.window, list(requests)
+        # lm_eval's class takes two off its limit.
+        limits = {"window": window, "min_vectors": MIN_VECTORS, "max_length": window + 2}
         with self._engine.recording(totals=True) as recording:
-            # lm_eval's class takes two off its limit.
-            return rolling(
-                self._lm, list(requests), *shared, window=window, max_length=window + 2, padded=False, bars=False
-            )
+            return rolling(self._lm, requests, owners, on_window, recording, **limits, padded=False, bars=False)
 
     def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
         """See ``Capture``; a prompt of which the engine has a prefix in its cache is computed whole all the same."""
-        waiting: Awaited = {}
+        inputs: list[tuple[list[int], Span]] = []
+        measured: set[bytes] = set()
 
         def encode(inner: Callable[..., Any], strings: Any, *args: Any, **kwargs: Any) -> Any:
             encoded = inner(strings, *args, **kwargs)
@@ -151,26 +143,23 @@ class VLLMCapture:
                     tokens, cut = self._as_sent(encoded[index], requests[index].args[1])
                     start = 0 if cut else prefix_length(self._prefixes, tokens)
                     if len(tokens) > start:
-                        one = Waiting(index, start, len(tokens), cut, (owner,))
-                        waiting.setdefault(name_of(tokens), []).append(one)
+                        inputs.append((tokens, Span(-1, start, len(tokens), cut, (owner,), (index,))))
+                        measured.add(name_of(tokens))
+                recording.expect(inputs)
             return encoded
 
         def generate(inner: Callable[..., Any], requests: list[list[int]], *args: Any, **kwargs: Any) -> Any:
-            names = [name_of(tokens) for tokens in requests]
-            awaited = {name: waiting.pop(name) for name in dict.fromkeys(names) if name in waiting}
-            for name, parameters in zip(names, kwargs["sampling_params"], strict=True):
-                if name in awaited:
+            for tokens, parameters in zip(requests, kwargs["sampling_params"], strict=True):
+                if name_of(tokens) in measured:
                     parameters.skip_reading_prefix_cache = True
-            with recording.reducing(awaited, on_prompt):
-                return inner(requests, *args, **kwargs)
+            return inner(requests, *args, **kwargs)
 
         with (
             self._engine.recording() as recording,
             listening(self._lm, tok_encode=encode, _model_generate=generate),
         ):
             answers = list(self._lm.generate_until(list(requests)))
-        if waiting:
-            raise AttributionError(f"{len(waiting)} prompts were never handed to vLLM")
+            hand_over(recording.results(), on_prompt)
         return answers
 
     def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], bool]:

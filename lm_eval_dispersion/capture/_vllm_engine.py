@@ -5,66 +5,51 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
 
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced, Unsupported
-from lm_eval_dispersion.capture._sums import Owner, Sums
-from lm_eval_dispersion.geometry import closed_form
+from lm_eval_dispersion.capture._rolling import Inputs
+from lm_eval_dispersion.capture._spans import Awaited, Results, Span
+from lm_eval_dispersion.capture._sums import Sums
 
 _OTHER_RUNNER = "if the run can be repeated, set VLLM_USE_V2_MODEL_RUNNER=0 to use vLLM's other model runner"
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """A request that waits for a prompt."""
-
-    index: int
-    start: int
-    """The first position that counts."""
-    stop: int
-    """The position after the last one that counts."""
-    truncated: bool
-    owners: tuple[Owner, ...]
-
-
-# By the prompt's name.
-Awaited = dict[bytes, list[Waiting]]
-
-
 class EngineRecording:
-    """What is recorded during one call of lm_eval's method, which may call the engine many times."""
+    """What is recorded during one call of lm_eval's method, which may call the engine many times; a ``Reducer``."""
 
     def __init__(self, call: Callable[..., list[Any]]) -> None:
         self._call = call
-        # The workers know sums by their place here.
+        # The workers know spans by their number, and sums by their place here.
+        self._expected: dict[int, Span] = {}
+        self._told = 0
         self._sums: list[Sums] = []
         self._places: dict[int, int] = {}
 
-    @contextmanager
-    def reducing(self, awaited: Awaited, on_reduced: Callable[[int, Reduced], None]) -> Iterator[None]:
-        """Hands over what the engine's calls inside the block reduce; all of it, or it is an error."""
-        if not awaited:
-            yield
-            return
-        self._call("dispersion_await", {name: self._spans(waiting) for name, waiting in awaited.items()})
-        yield
-        left = {(name, one.start, one.stop) for name, waiting in awaited.items() for one in waiting}
+    def expect(self, inputs: Inputs) -> None:
+        """See ``Reducer``; the engine is fed all tokens."""
+        awaited = Awaited()
+        for tokens, span in inputs:
+            awaited.add(tokens, span)
+        if awaited.spans:
+            self._call("dispersion_await", {name: list(map(self._tell, some)) for name, some in awaited.spans.items()})
+
+    def results(self) -> Results:
+        """See ``Reducer``."""
+        results: Results = []
         for found in self._taken("dispersion_take"):
-            name, (start, stop) = found["name"].tobytes(), found["span"].tolist()
-            left.remove((name, start, stop))
-            for one in awaited[name]:
-                if (one.start, one.stop) == (start, stop):
-                    on_reduced(one.index, _reduced(one, found))
-        if left:
+            span = self._expected.pop(int(found["span"]))
+            counts = (span.stop - span.start, found["zero"], found["nonfinite"])
+            results.append((span, Reduced(found["dispersion"], *counts, span.truncated)))
+        if self._expected:
             raise AttributionError(
-                f"vLLM's worker did not show every position of {len(left)} prompts: nothing is recorded rather than "
-                f"guessed; {_OTHER_RUNNER}"
+                f"vLLM's worker did not show every position of {len(self._expected)} prompts: nothing is recorded "
+                f"rather than guessed; {_OTHER_RUNNER}"
             )
+        return results
 
     def collect(self) -> None:
         """Adds what the workers have summed to where it belongs; once, at the end."""
@@ -73,12 +58,11 @@ class EngineRecording:
             pairs = sums.all_pairs if found["all_pairs"] else sums.across
             pairs.add(int(found["group"]), found["total"], found["count"])
 
-    def _spans(self, waiting: list[Waiting]) -> list[tuple[int, int, list[tuple[int, int]]]]:
-        spans: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        for one in waiting:
-            owners = spans.setdefault((one.start, one.stop), [])
-            owners.extend((self._place(sums), document) for sums, document in one.owners)
-        return [(start, stop, owners) for (start, stop), owners in spans.items()]
+    def _tell(self, span: Span) -> tuple[int, int, int, list[tuple[int, int]]]:
+        """A span as a worker is told of it: its number, its positions, and of each owner the sums' place."""
+        number, self._told = self._told, self._told + 1
+        self._expected[number] = span
+        return number, span.start, span.stop, [(self._place(sums), document) for sums, document in span.owners]
 
     def _place(self, sums: Sums) -> int:
         place = self._places.setdefault(id(sums), len(self._sums))
@@ -145,11 +129,3 @@ class Engine:
 
     def _call(self, method: str, *args: Any) -> list[Any]:
         return list(self._llm.collective_rpc(method, args=args))
-
-
-def _reduced(one: Waiting, found: dict[str, Any]) -> Reduced:
-    counts, must = found["counts"], one.stop - one.start
-    if (counts.sum(-1) != must).any():
-        raise AttributionError(f"a prompt of {must} vectors was reduced to {counts.sum(-1).tolist()}; {_OTHER_RUNNER}")
-    d = closed_form(torch.from_numpy(found["square"]), torch.from_numpy(counts[:, 0])).numpy()
-    return Reduced(d, must, counts[:, 1], counts[:, 2], one.truncated)

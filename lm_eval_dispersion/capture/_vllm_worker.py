@@ -11,27 +11,24 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from lm_eval_dispersion.capture._sums import Owner, Sums, add_segments, stacked
-from lm_eval_dispersion.geometry import segment_sums
+from lm_eval_dispersion.capture._reduce import Reductions
+from lm_eval_dispersion.capture._spans import Awaited, Progress, Span
+from lm_eval_dispersion.capture._sums import Owner, Sums
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-# By the prompt's name: spans of its positions (start, stop), and to which sums (their place) and document each belongs.
-Spans = dict[bytes, list[tuple[int, int, list[tuple[int, int]]]]]
+# By the prompt's name: of each span its number, its positions (start, stop), and its owners: (place of sums, document).
+Told = dict[bytes, list[tuple[int, int, int, list[tuple[int, int]]]]]
 # Bytes of results handed over at a time: below what a message between vLLM's processes may hold.
-_PIECE = 64 * 2**20
-
-
-def name_of(tokens: list[int]) -> bytes:
-    """Names a prompt by its tokens."""
-    return blake2b(np.asarray(tokens, dtype=np.int64).tobytes(), digest_size=16).digest()
+_PIECE = 16 * 2**20
+# Bytes of the sums of spans that are reduced at once; a step may have hundreds.
+_AT_ONCE = 128 * 2**20
 
 
 def register() -> None:
@@ -59,15 +56,15 @@ def dispersion_begin(worker: Any, totals: bool) -> dict[str, Any]:
     }
 
 
-def dispersion_await(worker: Any, spans: Spans) -> None:
+def dispersion_await(worker: Any, told: Told) -> None:
     """Names prompts that are to be reduced, the first time that each comes by."""
     if (recorder := _recorder(worker)) is not None:
-        recorder.spans.update(spans)
+        recorder.expect(told)
 
 
 def dispersion_take(worker: Any) -> bytes:
-    """The next finished reductions, as the bytes of an ``.npz``; empty where there is none left."""
-    return b"" if (recorder := _recorder(worker)) is None else _packed(recorder.finished)
+    """The next results, as the bytes of an ``.npz``; empty where there is none left."""
+    return b"" if (recorder := _recorder(worker)) is None else recorder.take()
 
 
 def dispersion_take_sums(worker: Any) -> bytes:
@@ -98,53 +95,25 @@ def _first_of_its_tensor_group() -> bool:
     return bool(get_tensor_model_parallel_rank() == 0)
 
 
-@dataclass(eq=False)
-class _Slot:
-    """A span of one prompt on its way."""
-
-    name: bytes
-    start: int
-    stop: int
-    owners: list[tuple[int, int]]
-    done: int
-    sums: Tensor | None = None
-    """[layers, d], sum of unit vectors of the positions before ``done``."""
-    counts: Tensor | None = None
-    """[layers, 3]: vectors that count, of zero norm, not finite."""
-
-    def add(self, sums: Tensor, counts: Tensor) -> None:
-        self.sums = sums if self.sums is None else self.sums + sums
-        self.counts = counts if self.counts is None else self.counts + counts
-
-
-@dataclass
-class _Piece:
-    """Positions of a slot in one step: rows ``low`` to ``high`` of the step's hidden states."""
-
-    slot: _Slot
-    low: int
-    high: int
-
-
 @dataclass
 class _Recorder:
     """Listens to one model runner."""
 
     runner: Any
     totals: bool
-    spans: Spans = field(default_factory=dict)
-    """Awaited. A prompt that comes twice is reduced once."""
-    slots: dict[str, list[_Slot]] = field(default_factory=dict)
+    awaited: Awaited = field(default_factory=Awaited)
+    """A prompt that comes twice is reduced once."""
+    underway: dict[str, list[Progress]] = field(default_factory=dict)
     """By request."""
-    finished: list[Arrays] = field(default_factory=list)
     sums: defaultdict[int, Sums] = field(default_factory=lambda: defaultdict(Sums))
     """By place."""
-    groups: list[Arrays] = field(default_factory=list)
-    """Of the sums, on their way to lm_eval's process."""
     steps: dict[str, int] = field(default_factory=dict)
     """Of the step under way: the first position of each request."""
 
     def __post_init__(self) -> None:
+        self.reductions = Reductions(self.totals)
+        self._results: list[Arrays] = []
+        self._groups: Iterator[Arrays] | None = None
         self._inner = {name: getattr(self.runner, name) for name in ("execute_model", "sample_tokens")}
         self.runner.execute_model = self._execute_model
         self.runner.sample_tokens = self._sample_tokens
@@ -153,27 +122,31 @@ class _Recorder:
         for name in self._inner:
             delattr(self.runner, name)
 
+    def expect(self, told: Told) -> None:
+        for name, spans in told.items():
+            for number, start, stop, owners in spans:
+                mine = tuple(Owner(self.sums[place], document) for place, document in owners)
+                span = Span(-1, start, stop, owners=mine, requests=(number,))
+                self.awaited.spans.setdefault(name, []).append(span)
+
     def _execute_model(self, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
         for new in scheduler_output.scheduled_new_reqs:
-            name = name_of(new.prompt_token_ids or [])
-            if new.req_id not in self.slots and name in self.spans:
-                self.slots[new.req_id] = [
-                    _Slot(name, start, stop, owners, done=start) for start, stop, owners in self.spans.pop(name)
-                ]
+            if spans := self.awaited.pop(new.prompt_token_ids or []):
+                self.underway[new.req_id] = [Progress(span, span.start) for span in spans]
         self.steps = {new.req_id: new.num_computed_tokens for new in scheduler_output.scheduled_new_reqs}
         cached = scheduler_output.scheduled_cached_reqs
         self.steps |= dict(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
         self._scheduled = scheduler_output.num_scheduled_tokens
         for request in scheduler_output.finished_req_ids:
-            self.slots.pop(request, None)
+            self.underway.pop(request, None)
         return self._inner["execute_model"](scheduler_output, *args, **kwargs)
 
     def _sample_tokens(self, *args: Any, **kwargs: Any) -> Any:
         state = self.runner.execute_model_state
-        if state is not None and self.slots:
-            pieces = self._pieces(self._offsets(state))
-            if pieces:
-                self._reduce(pieces, [*(state.aux_hidden_states or ()), state.hidden_states])
+        if state is not None and self.underway:
+            parts = self._parts(self._offsets(state))
+            if parts:
+                self._reduce(parts, [*(state.aux_hidden_states or ()), state.hidden_states])
         return self._inner["sample_tokens"](*args, **kwargs)
 
     def _offsets(self, state: Any) -> dict[str, int]:
@@ -184,66 +157,57 @@ class _Recorder:
         starts = self.runner.query_start_loc.np
         return {request: int(starts[i]) for request, i in self.runner.input_batch.req_id_to_index.items()}
 
-    def _pieces(self, offsets: dict[str, int]) -> list[_Piece]:
-        pieces = []
-        for request, slots in self.slots.items():
+    def _parts(self, offsets: dict[str, int]) -> list[Span]:
+        """What the step has of each span, at its places in the step's one row of tokens."""
+        parts = []
+        for request, spans in self.underway.items():
             if request not in self._scheduled:
                 continue
-            first, offset = self.steps[request], offsets[request]
+            first = self.steps[request]
             last = first + self._scheduled[request]
-            for slot in slots:
+            for progress in spans:
                 # After preemption a prompt is run again: what was summed is not summed twice. A gap (a cached
-                # prefix) leaves the slot unfinished, which the caller finds.
-                if first <= slot.done < min(last, slot.stop):
-                    stop = min(last, slot.stop)
-                    pieces.append(_Piece(slot, offset + slot.done - first, offset + stop - first))
-                    slot.done = stop
-        return pieces
+                # prefix) leaves the span unfinished, which the caller finds.
+                if first <= progress.done < min(last, progress.span.stop):
+                    parts.append(progress.part(min(last, progress.span.stop), offsets[request] - first))
+        return parts
 
-    def _reduce(self, pieces: list[_Piece], states: list[Tensor]) -> None:
-        device = states[-1].device
-        rows = torch.cat([torch.arange(p.low, p.high) for p in pieces]).to(device)
-        lengths = torch.tensor([p.high - p.low for p in pieces])
-        owner = torch.repeat_interleave(torch.arange(len(pieces)), lengths).to(device)
-        ends = torch.tensor([p.high - 1 for p in pieces]).to(device)
-        found = [segment_sums(x.index_select(0, rows), owner, len(pieces)) for x in states]
-        sums = stacked([one.total for one in found])
-        counts = torch.stack([torch.stack([one.count, one.zero, one.nonfinite], -1) for one in found], 1)
-        for i, piece in enumerate(pieces):
-            piece.slot.add(sums[i], counts[i])
-        done = [i for i, piece in enumerate(pieces) if piece.slot.done == piece.slot.stop]
-        if done:
-            at = ends[torch.tensor(done, device=device)]
-            self._finish([pieces[i].slot for i in done], stacked([x.index_select(0, at).float() for x in states]))
+    def _reduce(self, parts: list[Span], states: list[Tensor]) -> None:
+        width = max(part.stop for part in parts)  # what follows is padding
+        few = max(1, _AT_ONCE // sum(2 * 4 * state.shape[-1] for state in states))
+        for begin in range(0, len(parts), few):
+            with self.reductions.see(parts[begin : begin + few], 1, width) as show:
+                for layer, state in enumerate(states):
+                    show(layer, state[:width].unsqueeze(0))
 
-    def _finish(self, slots: list[_Slot], lasts: Tensor) -> None:
-        sums = torch.stack([slot.sums for slot in slots if slot.sums is not None])
-        counts = torch.stack([slot.counts for slot in slots if slot.counts is not None]).cpu()
-        squares = sums.square().sum(-1).cpu()
-        owners = [[Owner(self.sums[place], document) for place, document in slot.owners] for slot in slots]
-        add_segments(owners, lasts.cpu(), sums.cpu() if self.totals else None, counts[..., 0])
-        for slot, square, count in zip(slots, squares.numpy(), counts.numpy(), strict=True):
-            slot.sums = slot.counts = None
-            name, span = np.frombuffer(slot.name, np.uint8), np.array([slot.start, slot.stop])
-            self.finished.append({"name": name, "span": span, "square": square, "counts": count})
+    def take(self) -> bytes:
+        for span, reduced in self.reductions.results():
+            numbers = {"dispersion": reduced.dispersion, "zero": reduced.zero, "nonfinite": reduced.nonfinite}
+            self._results += [{"span": np.array(number), **numbers} for number in span.requests]
+        return _packed(self._results.pop() for _ in range(len(self._results)))
 
     def take_sums(self) -> bytes:
+        if self._groups is None:
+            self.reductions.settle()
+            self._groups = self._each_group()
+        return _packed(self._groups)
+
+    def _each_group(self) -> Iterator[Arrays]:
         for place, sums in self.sums.items():
             for all_pairs, pairs in ((False, sums.across), (True, sums.all_pairs)):
                 for group, total, count in pairs.groups():
                     key = {"place": place, "all_pairs": all_pairs, "group": group}
-                    numbers = {name: np.array(value) for name, value in key.items()}
-                    self.groups.append({**numbers, "total": total, "count": count})
-        self.sums.clear()
-        return _packed(self.groups)
+                    yield {**{name: np.array(value) for name, value in key.items()}, "total": total, "count": count}
 
 
-def _packed(items: list[Arrays]) -> bytes:
-    """Takes some from the list, one at least where there is one, as the bytes of an ``.npz``."""
+def _packed(items: Iterator[Arrays]) -> bytes:
+    """The next few, one at least where there is one, as the bytes of an ``.npz``."""
     size, some = 0, []
-    while items and size < _PIECE:
-        some.append(items.pop())
-        size += sum(array.nbytes for array in some[-1].values())
+    for item in items:
+        some.append(item)
+        size += sum(array.nbytes for array in item.values())
+        if size >= _PIECE:
+            break
     if not some:
         return b""
     buffer = io.BytesIO()

@@ -1,6 +1,9 @@
-"""Pure mathematics of representation dispersion: tensors in, numbers out; no files, no models, no lm_eval."""
+"""Pure mathematics of representation dispersion: tensors in, numbers out; no models, no lm_eval, no files.
 
-from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, segment_sums, unit_sums
+But for one: sums that would fill the memory go to a temporary file without a name (``_shelf``).
+"""
+
+from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, unit_sums
 from lm_eval_dispersion.geometry._correlation import Correlation, correlate
 from lm_eval_dispersion.geometry._jackknife import GROUPS
 from lm_eval_dispersion.geometry._pairs import Pairs
@@ -15,6 +18,5 @@ __all__ = [
     "closed_form",
     "correlate",
     "dispersion",
-    "segment_sums",
     "unit_sums",
 ]

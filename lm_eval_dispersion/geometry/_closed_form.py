@@ -77,33 +77,6 @@ def unit_sums(vectors: Tensor, mask: Tensor | None = None) -> UnitSums:
     return UnitSums(total.reshape(*leading, d), count, zero, nonfinite)
 
 
-def segment_sums(vectors: Tensor, owner: Tensor, segments: int) -> UnitSums:
-    """Normalises and sums the vectors of many segments that lie in one list, block by block.
-
-    Args:
-        vectors: [n, d], any float dtype; accumulated in float32 or wider.
-        owner: [n], int64: the number of the segment that each vector belongs to.
-        segments: how many there are, vectors or not; the leading dimension of what is returned.
-
-    Raises:
-        ValueError: for a shape or dtype that does not fit.
-    """
-    vectors, mask = _checked(vectors, None)
-    if vectors.ndim != 2 or owner.shape != mask.shape or owner.dtype != torch.int64:
-        raise ValueError(f"owner must be int64, one a vector of [n, d], got {owner.dtype} {list(owner.shape)}")
-    n, d = vectors.shape
-    wide = torch.float64 if vectors.dtype == torch.float64 else torch.float32
-    total = torch.zeros(segments, d, dtype=wide, device=vectors.device)
-    counts = torch.zeros(3, segments, dtype=torch.int64, device=vectors.device)
-    step = max(1, _BLOCK // max(1, d))
-    for start in range(0, n, step):
-        part = slice(start, start + step)
-        unit, kinds = _units(vectors[part].to(wide), mask[part])
-        total.index_add_(0, owner[part], unit)
-        counts.index_add_(1, owner[part], kinds.to(torch.int64))
-    return UnitSums(total, *counts)
-
-
 def _units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Unit vectors, [..., n, d], zero where they do not count; and [3, ..., n], bool: counts, zero, not finite.
 

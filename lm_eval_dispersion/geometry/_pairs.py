@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from lm_eval_dispersion.geometry._closed_form import closed_form
 from lm_eval_dispersion.geometry._jackknife import GROUPS, jackknife
+from lm_eval_dispersion.geometry._shelf import Shelf
 
 Floats = NDArray[np.float64]
 
 
 class Pairs:
-    """Streaming and mergeable; memory is at most 50 x layers x d numbers of 4 bytes.
+    """Streaming and mergeable; holds at most 50 x layers x d numbers of 4 bytes, all of a process 256 MiB in memory.
 
     Documents fall into 50 groups by number, so the groups do not depend on order, batch or process.
     """
 
     def __init__(self) -> None:
-        self._sums: dict[int, NDArray[np.float32]] = {}
+        self._sums = Shelf()
         self._counts: dict[int, NDArray[np.int64]] = {}
 
     def add(self, document: int, total: NDArray[np.float32], count: NDArray[np.int64]) -> None:
@@ -37,17 +38,16 @@ class Pairs:
             count: [layers], how many vectors that sum is of.
         """
         group = document % GROUPS
-        if group in self._sums:
-            self._sums[group] += total
+        self._sums.add(group, total)
+        if group in self._counts:
             self._counts[group] += count
         else:
-            self._sums[group] = np.array(total, dtype=np.float32)
             self._counts[group] = np.array(count, dtype=np.int64)
 
     def groups(self) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.int64]]]:
         """All that is held: a group's number, total and count, for another accumulator's ``add``."""
-        for group, total in self._sums.items():
-            yield group, total, self._counts[group]
+        for group, count in self._counts.items():
+            yield group, self._sums[group], count
 
     def merge(self, other: Pairs) -> None:
         """Adds what another accumulator has seen (of another process, or another part of the corpus)."""
@@ -61,14 +61,14 @@ class Pairs:
 
     def dispersion(self) -> tuple[Floats, Floats]:
         """([layers] D, [layers] standard error); NaN where there are too few vectors or groups."""
-        if not self._sums:
+        if not self._counts:
             return np.zeros(0), np.zeros(0)
-        order = sorted(self._sums)
+        order = sorted(self._counts)
         counts = np.stack([self._counts[g] for g in order])  # [groups, layers]
         layers = counts.shape[1]
         value, stderr = np.empty(layers), np.full(layers, np.nan)
         for layer in range(layers):
-            sums = np.stack([self._sums[g][layer] for g in order]).astype(np.float64)  # [groups, d]
+            sums = np.stack([self._sums.layer(g, layer) for g in order]).astype(np.float64)  # [groups, d]
             total, n = sums.sum(0), counts[:, layer]
             value[layer] = _closed_form(total @ total, n.sum())
             # ||S - S_g||^2 for every group at once

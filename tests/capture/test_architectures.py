@@ -36,7 +36,8 @@ from transformers.modeling_outputs import CausalLMOutput, ModelOutput
 
 from lm_eval_dispersion.capture import AttributionError, Owner, Reduced, Sums, Unsupported
 from lm_eval_dispersion.capture._layers import LayerTap
-from lm_eval_dispersion.capture._reduce import Reduction, Span
+from lm_eval_dispersion.capture._reduce import Reductions
+from lm_eval_dispersion.capture._spans import Span
 
 VOCABULARY, WIDTH = 300, 20
 
@@ -110,10 +111,11 @@ def tapped(model: nn.Module, spans: list[Span] = SPANS) -> tuple[ModelOutput, li
     """
     sums = Sums()
     owned = [replace(span, owners=(Owner(sums, i),)) for i, span in enumerate(spans)]
-    tap, reduction = LayerTap(model), Reduction(owned, 3, WIDTH, totals=True)
-    with torch.no_grad(), tap.attached(), tap.listening(reduction.add):
+    tap, reductions = LayerTap(model), Reductions(totals=True)
+    with torch.no_grad(), tap.attached(), reductions.see(owned, 3, WIDTH) as show, tap.listening(show):
         output = model(**batch())
-    results = reduction.finish()
+    results = reductions.results()
+    reductions.settle()
     assert [span for span, _ in results] == owned
     return output, [reduced for _, reduced in results], sums
 
@@ -198,16 +200,17 @@ def test_of_a_generation_the_prompts_pass_is_reduced_and_no_later_one(name: str)
     prompt = {key: value[[0, 2]] for key, value in batch().items()}
     sums = Sums()
     spans = [Span(0, 1, WIDTH, owners=(Owner(sums, 0), Owner(sums, 1))), Span(1, 9, WIDTH)]
-    tap, reduction = LayerTap(model), Reduction(spans, 2, WIDTH, totals=False)
+    tap, reductions = LayerTap(model), Reductions(totals=False)
     stock = model.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
-    with tap.attached(), tap.listening(reduction.add):
+    with tap.attached(), reductions.see(spans, 2, WIDTH) as show, tap.listening(show):
         texts = model.generate(**prompt, max_new_tokens=5, min_new_tokens=5, do_sample=False)
     assert torch.equal(texts, stock)
     with torch.no_grad():
         states = model(**prompt, output_hidden_states=True).hidden_states
-    for row, (span, reduced) in enumerate(reduction.finish()):
+    for row, (span, reduced) in enumerate(reductions.results()):
         expected = [brute_force(state[row, span.start :]) for state in states]
         assert reduced.dispersion == pytest.approx(expected, abs=1e-5)
+    reductions.settle()
     # The first prompt is of two documents, the second of none; of a prompt only the last vector is wanted.
     assert [group for group, *_ in sums.across.groups()] == [0, 1]
     assert sums.across.count.tolist() == [2] * len(states) and not list(sums.all_pairs.groups())
@@ -233,12 +236,12 @@ def test_a_projected_last_state_of_another_size() -> None:
     """OPT-350m's hidden states have 1024 components and its last one 512."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=16)).eval()
-    tap, reduction = LayerTap(model), Reduction(SPANS, 3, WIDTH, totals=False)
-    with torch.no_grad(), tap.attached(), tap.listening(reduction.add):
+    tap, reductions = LayerTap(model), Reductions(totals=False)
+    with torch.no_grad(), tap.attached(), reductions.see(SPANS, 3, WIDTH) as show, tap.listening(show):
         model(**batch())
     with torch.no_grad():
         states = model(**batch(), output_hidden_states=True).hidden_states
-    for span, reduced in reduction.finish():
+    for span, reduced in reductions.results():
         expected = [brute_force(state[span.row, span.start : span.stop]) for state in states]
         assert reduced.dispersion == pytest.approx(expected, abs=1e-5)
 
@@ -318,8 +321,8 @@ def test_a_block_left_out_of_a_pass_is_an_error() -> None:
 )
 def test_states_that_do_not_fit_the_input_are_an_error(batch_size: int, width: int) -> None:
     model = tiny("llama")
-    tap, reduction = LayerTap(model), Reduction([Span(0, 1, WIDTH)], batch_size, width, totals=False)
+    tap, reductions = LayerTap(model), Reductions(totals=False)
     with pytest.raises(AttributionError, match="hidden state 0 has shape"), tap.attached():  # noqa: SIM117
-        with torch.no_grad(), tap.listening(reduction.add):
+        with torch.no_grad(), reductions.see([Span(0, 1, WIDTH)], batch_size, width) as show, tap.listening(show):
             model(**batch())
     assert _hooks(model) == 0

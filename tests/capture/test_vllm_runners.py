@@ -18,15 +18,15 @@ import torch
 from reference import profile
 
 from lm_eval_dispersion.capture import Unsupported, _vllm_worker
+from lm_eval_dispersion.capture._spans import name_of
 from lm_eval_dispersion.capture._vllm_engine import Engine
 from lm_eval_dispersion.capture._vllm_worker import (
-    Spans,
+    Told,
     _Recorder,
     dispersion_await,
     dispersion_begin,
     dispersion_take,
     dispersion_take_sums,
-    name_of,
 )
 from lm_eval_dispersion.geometry import GROUPS
 
@@ -115,7 +115,7 @@ def states() -> dict[str, torch.Tensor]:
 PROMPTS = {"a-1": list(range(12)), "b-2": list(range(20, 27)), "c-3": list(range(40, 49))}
 
 
-def recording(runner: Newer, spans: Spans, totals: bool = False) -> tuple[Any, _Recorder]:
+def recording(runner: Newer, spans: Told, totals: bool = False) -> tuple[Any, _Recorder]:
     """The recorder, and a worker that has it."""
     recorder = _Recorder(runner, totals)
     worker = SimpleNamespace(dispersion_recorder=recorder)
@@ -132,16 +132,20 @@ def pieces(take: Callable[[Any], bytes], worker: Any) -> list[dict[str, Any]]:
     return found
 
 
-def taken(worker: Any) -> dict[tuple[bytes, int, int], dict[str, Any]]:
-    return {(one["name"].tobytes(), *one["span"].tolist()): one for one in pieces(dispersion_take, worker)}
+def taken(worker: Any) -> dict[int, dict[str, Any]]:
+    return {int(one["span"]): one for one in pieces(dispersion_take, worker)}
 
 
-def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize("at_once", [1, 2**27], ids=["a-span-at-a-time", "all-spans-at-once"])
+def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(
+    states: dict[str, torch.Tensor], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_vllm_worker, "_AT_ONCE", at_once)
     runner = Newer(states)
     # The second span is of nobody's, the third of a document of each of two tasks.
     spans = {
-        name_of(PROMPTS["a-1"]): [(1, 12, [(0, 3)]), (0, 5, [])],
-        name_of(PROMPTS["b-2"]): [(0, 7, [(0, GROUPS + 3), (1, 4)])],
+        name_of(PROMPTS["a-1"]): [(0, 1, 12, [(0, 3)]), (1, 0, 5, [])],
+        name_of(PROMPTS["b-2"]): [(2, 0, 7, [(0, GROUPS + 3), (1, 4)])],
     }
     worker, recorder = recording(runner, spans, totals=True)
     steps = [
@@ -156,12 +160,10 @@ def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[st
         assert runner.sample_tokens() == "sampled"
     found = taken(worker)
     assert len(found) == 3 and not dispersion_take(worker)
-    for request, start, stop in (("a-1", 1, 12), ("a-1", 0, 5), ("b-2", 0, 7)):
-        one, vectors = found[name_of(PROMPTS[request]), start, stop], states[request][:, start:stop]
-        n = stop - start
-        assert one["counts"].tolist() == [[n, 0, 0]] * LAYERS
-        d = 1 - (one["square"] - n) / (n * (n - 1))
-        np.testing.assert_allclose(d, profile(vectors), atol=1e-6)
+    for number, (request, start, stop) in enumerate((("a-1", 1, 12), ("a-1", 0, 5), ("b-2", 0, 7))):
+        one, vectors = found[number], states[request][:, start:stop]
+        assert not one["zero"].any() and not one["nonfinite"].any()
+        np.testing.assert_allclose(one["dispersion"], profile(vectors), atol=1e-6)
         assert sum(value.nbytes for value in one.values() if value.ndim) < 200  # bytes, and no vector
     units = {r: torch.nn.functional.normalize(x, dim=-1) for r, x in states.items()}
     a, b = units["a-1"][:, 1:12], units["b-2"]
@@ -183,7 +185,7 @@ def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(states: dict[st
 
 def test_a_cached_prefix_never_shrinks_a_prompt_in_silence(states: dict[str, torch.Tensor]) -> None:
     runner = Newer(states)
-    worker, _ = recording(runner, {name_of(PROMPTS["a-1"]): [(0, 12, [(0, 0)])]})
+    worker, _ = recording(runner, {name_of(PROMPTS["a-1"]): [(0, 0, 12, [(0, 0)])]})
     runner.execute_model(scheduled({"a-1": (PROMPTS["a-1"], 8)}, {}, {"a-1": 4}))
     runner.sample_tokens()
     assert not dispersion_take(worker) and not dispersion_take_sums(worker)
@@ -192,17 +194,17 @@ def test_a_cached_prefix_never_shrinks_a_prompt_in_silence(states: dict[str, tor
 def test_zero_and_nonfinite_vectors_are_counted(states: dict[str, torch.Tensor]) -> None:
     states["b-2"][1, 2], states["b-2"][2, 3] = 0.0, torch.nan
     runner = Newer(states)
-    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)])]})
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 0, 7, [(0, 0)])]})
     runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
     runner.sample_tokens()
     (one,) = taken(worker).values()
-    assert one["counts"].tolist() == [[7, 0, 0], [6, 1, 0], [6, 0, 1]]
+    assert one["zero"].tolist() == [0, 1, 0] and one["nonfinite"].tolist() == [0, 0, 1]
 
 
 def test_what_is_handed_over_comes_in_pieces(states: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_vllm_worker, "_PIECE", 1)
     runner = Newer(states)
-    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)]), (0, 6, [(0, 1), (0, 2)])]})
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 0, 7, [(0, 0)]), (1, 0, 6, [(0, 1), (0, 2)])]})
     runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
     runner.sample_tokens()
     assert len(taken(worker)) == 2

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import directional_stats
 from torch import Tensor
 
-from lm_eval_dispersion.geometry import _closed_form, closed_form, dispersion, segment_sums, unit_sums
+from lm_eval_dispersion.geometry import closed_form, dispersion, unit_sums
 
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 # The same examples on every run, and nothing written to disk.
@@ -212,38 +212,6 @@ def test_zero_and_non_finite_vectors_are_counted_and_left_out(n: int, d: int, dt
     masked = unit_sums(x, good)
     assert (masked.zero.item(), masked.nonfinite.item()) == (0, 0)
     assert torch.equal(masked.total, sums.total)
-
-
-@pytest.mark.parametrize("block", [1, 50, 2**24])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_segments_in_one_list_are_summed_as_each_is_alone(
-    block: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_closed_form, "_BLOCK", block)
-    x, owner = some_vectors(11, 40, 8).to(dtype), torch.arange(40) * 7 % 5
-    owner[owner == 3] = 4  # which leaves the fourth of six without a vector, as the last one is
-    x[::9], x[5, 3], x[6, 2] = 0.0, torch.nan, torch.inf
-    found = segment_sums(x, owner, 6)
-    assert found.total.dtype == (dtype if dtype == torch.float64 else torch.float32)
-    for number in range(6):
-        alone = unit_sums(x[owner == number])
-        torch.testing.assert_close(found.total[number], alone.total, atol=1e-6, rtol=0)
-        for name in ("count", "zero", "nonfinite"):
-            assert getattr(found, name)[number] == getattr(alone, name)
-    assert found.count.tolist()[3::2] == [0, 0] and found.zero.sum() > 0 and found.nonfinite.sum() == 2
-
-
-@pytest.mark.parametrize(
-    ("vectors", "owner"),
-    [
-        (torch.ones(2, 5, 3), torch.zeros(2, 5, dtype=torch.int64)),
-        (torch.ones(5, 3), torch.zeros(4, dtype=torch.int64)),
-        (torch.ones(5, 3), torch.zeros(5)),
-    ],
-)
-def test_owners_that_do_not_fit_are_refused(vectors: Tensor, owner: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"int64, one a vector of \[n, d\]"):
-        segment_sums(vectors, owner, 1)
 
 
 def test_norms_outside_float32_count_as_zero_or_non_finite() -> None:
