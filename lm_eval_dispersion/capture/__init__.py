@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+from lm_eval_dispersion.capture._listen import logger
 from lm_eval_dispersion.capture._protocol import (
-    MIN_VECTORS,
-    WINDOW,
     AttributionError,
     Capture,
     Reduced,
@@ -17,11 +17,10 @@ from lm_eval_dispersion.capture._protocol import (
 from lm_eval_dispersion.capture._sums import Owner, Sums
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
     from lm_eval.api.model import LM
 
 __all__ = [
-    "MIN_VECTORS",
-    "WINDOW",
     "AttributionError",
     "Capture",
     "Owner",
@@ -30,6 +29,9 @@ __all__ = [
     "Unsupported",
     "Window",
     "capture_for",
+    "identity",
+    "logger",
+    "stock_rolling",
 ]
 
 
@@ -39,15 +41,12 @@ def capture_for(lm: LM) -> Capture:
     Raises:
         Unsupported: where the model's hidden states are out of reach, with one line that says why.
     """
-    from lm_eval.models.huggingface import HFLM
-
-    if isinstance(lm, HFLM):
+    engine = _engine_of(lm)
+    if engine == "hf":
         from lm_eval_dispersion.capture._hf import HFCapture
 
         return HFCapture(lm)
-    # Its module cannot be imported where vLLM is not installed; a model of its class has loaded it.
-    engine = sys.modules.get("lm_eval.models.vllm_causallms")
-    if engine is not None and isinstance(lm, engine.VLLM):
+    if engine == "vllm":
         from lm_eval_dispersion.capture._vllm import VLLMCapture
 
         return VLLMCapture(lm)
@@ -55,3 +54,37 @@ def capture_for(lm: LM) -> Capture:
         f"{type(lm).__name__} gives no hidden states, which dispersion is measured on; "
         "run the same tasks with --model hf or --model vllm"
     )
+
+
+def _engine_of(lm: LM) -> Literal["hf", "vllm"] | None:
+    from lm_eval.models.huggingface import HFLM
+
+    if isinstance(lm, HFLM):
+        return "hf"
+    # Its module cannot be imported where vLLM is not installed; a model of its class has loaded it.
+    engine = sys.modules.get("lm_eval.models.vllm_causallms")
+    return "vllm" if engine is not None and isinstance(lm, engine.VLLM) else None
+
+
+def identity(lm: LM, capture: Capture) -> dict[str, Any] | None:
+    """What an answer depends on beside the request, in plain types; None where not all of it can be told."""
+    from lm_eval_dispersion.capture._identity import settings
+
+    if type(lm).__module__ not in ("lm_eval.models.huggingface", "lm_eval.models.vllm_causallms"):
+        return None  # a subclass (steered, multimodal, somebody's own) has settings that nobody here knows
+    weights = capture.fingerprint()
+    return None if weights is None else settings(lm) | {"weights": weights}
+
+
+def stock_rolling(lm: LM, requests: Sequence[Instance], window: int) -> list[float]:
+    """lm_eval's ``loglikelihood_rolling``, unlistened to, with the windows that would have been measured.
+
+    Of a model of any other engine windows are its own.
+    """
+    from lm_eval_dispersion.capture._rolling import cut_at
+
+    engine = _engine_of(lm)
+    if engine is None:
+        return list(lm.loglikelihood_rolling(requests))
+    with cut_at(lm, min(window + (2 if engine == "vllm" else 0), lm.max_length)):
+        return list(lm.loglikelihood_rolling(requests))

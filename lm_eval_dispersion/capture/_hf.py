@@ -12,21 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
-from lm_eval_dispersion.capture._protocol import (
-    MIN_VECTORS,
-    WINDOW,
-    OnPrompt,
-    OnWindow,
-    Owners,
-)
+from lm_eval_dispersion.capture._identity import fingerprint
+from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._rolling import Inputs, rolling
-from lm_eval_dispersion.capture._spans import Awaited, Results, Span, hand_over
+from lm_eval_dispersion.capture._spans import Awaited, Results, Span, before_cached, hand_over
 from lm_eval_dispersion.capture._sums import Owner
 
 if TYPE_CHECKING:
@@ -44,16 +41,24 @@ class HFCapture:
         self._prefixes = prefix_tokens(lm)
 
     @property
-    def window(self) -> int:
+    def limit(self) -> int:
         """See ``Capture``."""
-        return min(WINDOW, int(self._lm.max_length))
+        return int(self._lm.max_length)
+
+    def layers(self, definition: Definition) -> list[int]:
+        """See ``Capture``."""
+        return definition.shown(self._tap.depth)
+
+    def fingerprint(self) -> str | None:
+        """See ``Capture``."""
+        return fingerprint(self._lm.model)
 
     def describe(self) -> dict[str, Any]:
         """See ``Capture``."""
         return describe(self._lm)
 
     def loglikelihood(
-        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
     ) -> list[tuple[float, bool]]:
         """See ``Capture``; the prompt is the context, whatever continuation the row carries."""
         limit = self._lm.max_length
@@ -70,19 +75,22 @@ class HFCapture:
             passes.expect([(tokens, span) for tokens, span in prompts if span.stop > span.start])
             return inner(requests, *args, **kwargs)
 
-        with self._listened(totals=False) as passes, listening(self._lm, _loglikelihood_tokens=score):
+        with self._listened(definition, on_prompt) as passes, listening(self._lm, _loglikelihood_tokens=score):
             answers = list(self._lm.loglikelihood(requests))
             hand_over(passes.results(), on_prompt)
         return answers
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
+    def loglikelihood_rolling(
+        self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow, definition: Definition
+    ) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        window = self.window
-        limits = {"window": window, "min_vectors": MIN_VECTORS, "max_length": window}
-        with self._listened(totals=True) as passes:
-            return rolling(self._lm, requests, owners, on_window, passes, **limits, padded=True, bars=True)
+        options = {"max_length": definition.window, "padded": True, "bars": True}
+        with self._listened(definition) as passes:
+            return rolling(self._lm, requests, owners, on_window, passes, definition, **options)
 
-    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
+    def generate_until(
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
+    ) -> list[str]:
         """See ``Capture``; requests of one context share its reduction."""
         awaited: dict[str, list[int]] = {}
         for index in owners:
@@ -114,17 +122,24 @@ class HFCapture:
             return passes.reduce(spans, ids.shape, lambda: inner(*args, **kwargs))
 
         listeners = {"tok_batch_encode": encode, "_model_generate": generate}
-        with self._listened(totals=False) as passes, listening(self._lm, **listeners):
+        with self._listened(definition, on_prompt) as passes, listening(self._lm, **listeners):
             answers = list(self._lm.generate_until(requests))
             hand_over(passes.results(), on_prompt)
         require_all(awaited)
         return answers
 
     @contextmanager
-    def _listened(self, totals: bool) -> Iterator[_Passes]:
-        """Shows the forward passes of one request call; at its end all vectors are in their owners' sums."""
-        passes = _Passes(self._tap, totals)
-        with self._tap.attached(), listening(self._lm, _model_call=passes.see, _detect_batch_size=passes.probe):
+    def _listened(self, definition: Definition, on_prompt: OnPrompt | None = None) -> Iterator[_Passes]:
+        """Shows the forward passes of one request call; at its end all vectors are in their owners' sums.
+
+        All vectors of a window are summed, and of a prompt, for which ``on_prompt`` is called, the last one alone.
+        """
+        passes = _Passes(self._tap, on_prompt is None, self.layers(definition))
+        with (
+            self._tap.attached(),
+            listening(self._lm, _model_call=passes.see, _detect_batch_size=passes.probe),
+            before_cached(self._lm, passes.so_far, on_prompt),
+        ):
             yield passes
         passes.settle()
 
@@ -132,8 +147,9 @@ class HFCapture:
 class _Passes:
     """The forward passes of one request call, those of them reduced that have a row waited for; a ``Reducer``."""
 
-    def __init__(self, tap: LayerTap, totals: bool) -> None:
+    def __init__(self, tap: LayerTap, totals: bool, layers: Sequence[int]) -> None:
         self._tap, self._reductions = tap, Reductions(totals)
+        self._place = {layer: place for place, layer in enumerate(layers)}
         self._awaited = Awaited()
         self._probing = False
 
@@ -163,13 +179,21 @@ class _Passes:
         """Runs a forward pass, or the first of a generation, on an input [batch, width], and reduces its spans."""
         if not spans:
             return forward()
-        with self._reductions.see(spans, shape[0], shape[1]) as show, self._tap.listening(show):
+        with self._reductions.see(spans, shape[0], shape[1]) as add, self._tap.listening(partial(self._show, add)):
             return forward()
+
+    def _show(self, add: Callable[[int, torch.Tensor], None], layer: int, state: torch.Tensor) -> None:
+        if layer in self._place:
+            add(self._place[layer], state)
+
+    def so_far(self) -> Results:
+        """Of what has passed by since they were last asked for."""
+        return self._reductions.results()
 
     def results(self) -> Results:
         """See ``Reducer``."""
         require_all(self._awaited.spans)
-        return self._reductions.results()
+        return self.so_far()
 
     def settle(self) -> None:
         """Adds all vectors to their owners' sums."""

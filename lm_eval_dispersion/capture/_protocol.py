@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._sums import Owner
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
-
-# lm_eval's rolling windows are cut at min(WINDOW, model limit), on every engine.
-WINDOW = 512
-# A corpus window with fewer vectors is scored for perplexity but has no D: short segments stand far above others.
-MIN_VECTORS = 64
 
 
 class Unsupported(Exception):
@@ -55,7 +51,7 @@ class Window:
     vectors: int
     """How many vectors the window has: scored positions, prefix left out."""
     reduced: Reduced | None
-    """None where the window has fewer than MIN_VECTORS vectors."""
+    """None where the window has fewer vectors than the definition asks for."""
 
 
 # By the request's index in the list it came in: the document to whose task its vectors are added.
@@ -73,27 +69,44 @@ class Capture(Protocol):
     """
 
     def loglikelihood(
-        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
     ) -> list[tuple[float, bool]]:
         """Reduces the context of the requests that have an owner.
 
-        ``on_prompt`` is not called for a context of which nothing is left but its prefix.
+        ``on_prompt`` is not called for a context of which nothing is left but its prefix. It is called before lm_eval keeps
+        the request's answer in a cache, where it does, and else at the end.
         """
         ...
 
-    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
+    def generate_until(
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
+    ) -> list[str]:
         """Reduces the prompt's pass of the requests that have an owner, likewise."""
         ...
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
-        """Reduces every window of every request, cut at ``window``; a request without owner adds to no sums."""
+    def loglikelihood_rolling(
+        self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow, definition: Definition
+    ) -> list[float]:
+        """Reduces every window of every request; a request without owner adds to no sums."""
         ...
 
     @property
-    def window(self) -> int:
-        """Tokens of a rolling window: min(WINDOW, model limit)."""
+    def limit(self) -> int:
+        """Tokens of the longest rolling window that the model can take."""
+        ...
+
+    def layers(self, definition: Definition) -> list[int]:
+        """Which hidden states are reduced: h[l] in transformers' convention. An engine may show the last one alone.
+
+        Raises:
+            TaskError: for a layer that the model has not.
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
         """What a reader of the record needs to know of engine and model (its keys ``engine`` and ``model``)."""
+        ...
+
+    def fingerprint(self) -> str | None:
+        """Of the model's weights; None where they are out of reach."""
         ...

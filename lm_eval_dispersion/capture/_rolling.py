@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
+from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._progress import TaskBars
 from lm_eval_dispersion.capture._protocol import AttributionError, OnWindow, Owners, Window
@@ -27,20 +28,30 @@ class Reducer(Protocol):
         ...
 
 
+@contextmanager
+def cut_at(lm: Any, max_length: int) -> Iterator[None]:
+    """lm_eval's models cut rolling windows at their limit, which is another one in this block."""
+    stock_limit = lm._max_length
+    lm._max_length = max_length
+    try:
+        yield
+    finally:
+        lm._max_length = stock_limit
+
+
 def rolling(
     lm: Any,
     requests: Sequence[Any],
     owners: Owners,
     on_window: OnWindow,
     reducer: Reducer,
+    definition: Definition,
     *,
-    window: int,
-    min_vectors: int,
     max_length: int,
     padded: bool,
     bars: bool,
 ) -> list[float]:
-    """Calls lm_eval's method with windows of ``window`` tokens.
+    """Calls lm_eval's method with windows of a definition.
 
     Args:
         lm: an lm_eval model whose method goes through ``tok_encode`` and ``_loglikelihood_tokens``.
@@ -48,8 +59,7 @@ def rolling(
         owners: of the requests whose vectors are added.
         on_window: called with each window of each request, at the end.
         reducer: reduces the windows that have a D.
-        window: tokens that a window scores.
-        min_vectors: what a window must have to have a D.
+        definition: how many tokens a window scores, and how many vectors it must have to have a D.
         max_length: what the model has to take for its limit so that it cuts such windows.
         padded: whether lm_eval may add windows of its own at the end, to even out data-parallel processes.
         bars: whether to draw a progress bar a task, in place of those of lm_eval's method, a bar a batch.
@@ -61,7 +71,7 @@ def rolling(
     windows: list[tuple[int, bool]] = []
     # Of each of them, in that order: log-likelihood, scored tokens, vectors.
     scored: list[tuple[float, int, int]] = []
-    documents, prefixes = 0, prefix_tokens(lm)
+    documents, prefixes, window = 0, prefix_tokens(lm), definition.window
     progress: TaskBars | None = None
     tasks = [request.task_name for request in requests]
 
@@ -87,7 +97,7 @@ def rolling(
             start = 1 + prefix_length(prefixes, tokens[1:-1]) if first else len(context) - 1
             stop = len(tokens) - 1  # the last token is scored, but nothing is predicted from it
             vectors.append(max(0, stop - start))
-            if vectors[-1] >= min_vectors:
+            if vectors[-1] >= definition.min_vectors:
                 mine = (owners[document],) if document in owners else ()
                 number = len(scored) + len(vectors) - 1
                 inputs.append((tokens, Span(-1, start, stop, owners=mine, requests=(number,))))
@@ -99,13 +109,12 @@ def rolling(
             progress.update(len(here))
         return answers
 
-    stock_limit = lm._max_length
-    lm._max_length = max_length
-    try:
-        with ExitStack() as until_done, listening(lm, tok_encode=encode, _loglikelihood_tokens=score):
-            answers = list(lm.loglikelihood_rolling(requests))
-    finally:
-        lm._max_length = stock_limit
+    with (
+        ExitStack() as until_done,
+        cut_at(lm, max_length),
+        listening(lm, tok_encode=encode, _loglikelihood_tokens=score),
+    ):
+        answers = list(lm.loglikelihood_rolling(requests))
     if documents != len(requests) or len(scored) != len(windows):
         raise AttributionError(f"{len(scored)} of {len(windows)} windows of {documents} documents were scored")
     reduced = {number: found for span, found in reducer.results() for number in span.requests}

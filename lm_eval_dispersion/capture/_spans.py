@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from lm_eval_dispersion.capture._listen import listening
 from lm_eval_dispersion.capture._protocol import OnPrompt, Reduced
 from lm_eval_dispersion.capture._sums import Owner
 
@@ -58,6 +61,21 @@ def hand_over(results: Results, on_prompt: OnPrompt) -> None:
     for span, reduced in results:
         for index in span.requests:
             on_prompt(index, reduced)
+
+
+@contextmanager
+def before_cached(lm: Any, so_far: Callable[[], Results], on_prompt: OnPrompt | None) -> Iterator[None]:
+    """Tells of prompts as soon as lm_eval keeps an answer (``--use_cache``), so that an interrupted run has D as well."""
+    if on_prompt is None or getattr(lm.cache_hook, "dbdict", None) is None:
+        yield
+        return
+
+    def keep(inner: Callable[..., None], *args: Any) -> None:
+        hand_over(so_far(), on_prompt)
+        inner(*args)
+
+    with listening(lm.cache_hook, add_partial=keep):
+        yield
 
 
 def name_of(tokens: Sequence[int]) -> bytes:

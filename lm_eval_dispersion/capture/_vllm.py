@@ -12,24 +12,20 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
-from lm_eval_dispersion.capture._protocol import (
-    MIN_VECTORS,
-    WINDOW,
-    OnPrompt,
-    OnWindow,
-    Owners,
-    Unsupported,
-)
+from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners, Unsupported
 from lm_eval_dispersion.capture._rolling import rolling
-from lm_eval_dispersion.capture._spans import Span, hand_over, name_of
+from lm_eval_dispersion.capture._spans import Span, before_cached, hand_over, name_of
 from lm_eval_dispersion.capture._vllm_engine import Engine
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.vllm_causallms import VLLM
 
+# lm_eval's class takes so many tokens off its limit before it cuts rolling windows.
+OFF_THE_LIMIT = 2
 # By name: importing it here would reach into an engine of this process.
 _ALL_LAYERS = "lm_eval_dispersion.capture.all_layers.AllLayers"
 # Engines whose layers have been said.
@@ -69,9 +65,18 @@ class VLLMCapture:
             )
 
     @property
-    def window(self) -> int:
+    def limit(self) -> int:
         """See ``Capture``; the engine's limit holds a window's last token and one that it generates beside it."""
-        return min(WINDOW, int(self._lm.model.llm_engine.model_config.max_model_len) - 2)
+        return int(self._lm.model.llm_engine.model_config.max_model_len) - 2
+
+    def layers(self, definition: Definition) -> list[int]:
+        """See ``Capture``."""
+        asked = definition.shown(self._engine.layers[-1])
+        return [layer for layer in asked if layer in self._engine.layers]
+
+    def fingerprint(self) -> str | None:
+        """See ``Capture``."""
+        return self._engine.fingerprint()
 
     def describe(self) -> dict[str, Any]:
         """See ``Capture``."""
@@ -96,11 +101,10 @@ class VLLMCapture:
                 "peft": self._lm.lora_request is not None,
                 "tokenizer_hash": tokenizer_hash(self._lm.tokenizer),
             },
-            "layers": self._engine.layers,
         }
 
     def loglikelihood(
-        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
     ) -> list[tuple[float, bool]]:
         """See ``Capture``."""
         longest = self._lm.max_length - 1
@@ -118,20 +122,26 @@ class VLLMCapture:
             recording.expect(inputs)
             return inner(requests, *args, **kwargs)
 
-        with self._engine.recording() as recording, listening(self._lm, _loglikelihood_tokens=score):
+        with (
+            self._engine.recording(self.layers(definition)) as recording,
+            listening(self._lm, _loglikelihood_tokens=score),
+            before_cached(self._lm, recording.so_far, on_prompt),
+        ):
             answers = list(self._lm.loglikelihood(list(requests)))
             hand_over(recording.results(), on_prompt)
         return answers
 
-    def loglikelihood_rolling(self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow) -> list[float]:
+    def loglikelihood_rolling(
+        self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow, definition: Definition
+    ) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        window, requests = self.window, list(requests)
-        # lm_eval's class takes two off its limit.
-        limits = {"window": window, "min_vectors": MIN_VECTORS, "max_length": window + 2}
-        with self._engine.recording(totals=True) as recording:
-            return rolling(self._lm, requests, owners, on_window, recording, **limits, padded=False, bars=False)
+        options = {"max_length": definition.window + OFF_THE_LIMIT, "padded": False, "bars": False}
+        with self._engine.recording(self.layers(definition), totals=True) as recording:
+            return rolling(self._lm, list(requests), owners, on_window, recording, definition, **options)
 
-    def generate_until(self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt) -> list[str]:
+    def generate_until(
+        self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
+    ) -> list[str]:
         """See ``Capture``; a prompt of which the engine has a prefix in its cache is computed whole all the same."""
         inputs: list[tuple[list[int], Span]] = []
         measured: set[bytes] = set()
@@ -155,8 +165,9 @@ class VLLMCapture:
             return inner(requests, *args, **kwargs)
 
         with (
-            self._engine.recording() as recording,
+            self._engine.recording(self.layers(definition)) as recording,
             listening(self._lm, tok_encode=encode, _model_generate=generate),
+            before_cached(self._lm, recording.so_far, on_prompt),
         ):
             answers = list(self._lm.generate_until(list(requests)))
             hand_over(recording.results(), on_prompt)

@@ -37,13 +37,18 @@ class EngineRecording:
         if awaited.spans:
             self._call("dispersion_await", {name: list(map(self._tell, some)) for name, some in awaited.spans.items()})
 
-    def results(self) -> Results:
-        """See ``Reducer``."""
+    def so_far(self) -> Results:
+        """Of what has passed by since they were last asked for."""
         results: Results = []
         for found in self._taken("dispersion_take"):
             span = self._expected.pop(int(found["span"]))
             counts = (span.stop - span.start, found["zero"], found["nonfinite"])
             results.append((span, Reduced(found["dispersion"], *counts, span.truncated)))
+        return results
+
+    def results(self) -> Results:
+        """See ``Reducer``."""
+        results = self.so_far()
         if self._expected:
             raise AttributionError(
                 f"vLLM's worker did not show every position of {len(self._expected)} prompts: nothing is recorded "
@@ -71,6 +76,8 @@ class EngineRecording:
         return place
 
     def _taken(self, method: str) -> Iterator[dict[str, Any]]:
+        if problem := next(filter(None, self._call("dispersion_problem")), None):
+            raise AttributionError(f"in vLLM's worker: {problem}")
         while any(pieces := self._call(method)):
             for piece in filter(None, pieces):
                 with np.load(io.BytesIO(piece), allow_pickle=False) as file:
@@ -90,13 +97,19 @@ class Engine:
         """Why it does not show all of them, where that was asked for."""
 
     @contextmanager
-    def recording(self, totals: bool = False) -> Iterator[EngineRecording]:
-        """Records inside the block; ``totals`` is whether all vectors are summed, or the last of each prompt alone.
+    def recording(self, layers: list[int] | None = None, totals: bool = False) -> Iterator[EngineRecording]:
+        """Records inside the block.
+
+        Args:
+            layers: which hidden states, of those that the engine shows; None for all of them.
+            totals: whether all vectors are summed, or the last of each prompt alone.
 
         Raises:
             Unsupported: where the workers cannot record.
+            AttributionError: where one of them could not, once it had begun.
         """
-        recording, told = EngineRecording(self._call), self._begin(totals)
+        places = None if layers is None else [self.layers.index(layer) for layer in layers]
+        recording, told = EngineRecording(self._call), self._begin(places, totals)
         try:
             self._hear(told)
             yield recording
@@ -104,9 +117,14 @@ class Engine:
         finally:
             self._call("dispersion_end")
 
-    def _begin(self, totals: bool) -> list[dict[str, Any]]:
+    def fingerprint(self) -> str | None:
+        """Of the weights in every worker; None where they are out of reach."""
+        found = self._call("dispersion_fingerprint")
+        return None if None in found else " ".join(found)
+
+    def _begin(self, places: list[int] | None, totals: bool) -> list[dict[str, Any]]:
         try:
-            return self._call("dispersion_begin", totals)
+            return self._call("dispersion_begin", places, totals)
         except Exception as error:
             # What a worker raises comes back as another kind of exception in each of vLLM's executors.
             if "dispersion_begin" not in str(error) and not isinstance(error, NotImplementedError):

@@ -12,12 +12,15 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from lm_eval_dispersion._errors import one_line
+from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._spans import Awaited, Progress, Span
 from lm_eval_dispersion.capture._sums import Owner, Sums
@@ -35,19 +38,25 @@ def register() -> None:
     """Lets ``LLM.collective_rpc`` begin and end a recording; see the module's docstring."""
     from vllm.v1.worker.worker_base import WorkerBase
 
-    methods = (dispersion_await, dispersion_take, dispersion_take_sums)
-    for method in (dispersion_begin, *methods, dispersion_end, dispersion_listens):
+    methods = (dispersion_await, dispersion_problem, dispersion_take, dispersion_take_sums)
+    for method in (dispersion_begin, *methods, dispersion_end, dispersion_listens, dispersion_fingerprint):
         setattr(WorkerBase, method.__name__, method)
 
 
-def dispersion_begin(worker: Any, totals: bool) -> dict[str, Any]:
-    """Begins a recording; says what this worker can see. ``totals`` is whether all vectors of a span are summed."""
+def dispersion_begin(worker: Any, places: list[int] | None, totals: bool) -> dict[str, Any]:
+    """Begins a recording; says what this worker can see.
+
+    Args:
+        worker: vLLM's.
+        places: which of the hidden states that it shows are reduced; None for all.
+        totals: whether all vectors of a span are summed.
+    """
     dispersion_end(worker)
     runner = worker.model_runner
     missing = [name for name in ("execute_model", "sample_tokens", "execute_model_state") if not hasattr(runner, name)]
     if missing:
         return {"missing": missing}
-    worker.dispersion_recorder = _Recorder(runner, totals) if _first_of_its_tensor_group() else None
+    worker.dispersion_recorder = _Recorder(runner, places, totals) if _first_of_its_tensor_group() else None
     return {
         "missing": [],
         "layers": runner.model_config.get_total_num_hidden_layers(),
@@ -60,6 +69,16 @@ def dispersion_await(worker: Any, told: Told) -> None:
     """Names prompts that are to be reduced, the first time that each comes by."""
     if (recorder := _recorder(worker)) is not None:
         recorder.expect(told)
+
+
+def dispersion_problem(worker: Any) -> str | None:
+    """Why the recording has ended before its time, where it has."""
+    return None if (recorder := _recorder(worker)) is None else recorder.problem
+
+
+def dispersion_fingerprint(worker: Any) -> str | None:
+    """Of the weights that this worker holds."""
+    return fingerprint(worker.model_runner.get_model())
 
 
 def dispersion_take(worker: Any) -> bytes:
@@ -100,6 +119,7 @@ class _Recorder:
     """Listens to one model runner."""
 
     runner: Any
+    places: list[int] | None
     totals: bool
     awaited: Awaited = field(default_factory=Awaited)
     """A prompt that comes twice is reduced once."""
@@ -109,6 +129,8 @@ class _Recorder:
     """By place."""
     steps: dict[str, int] = field(default_factory=dict)
     """Of the step under way: the first position of each request."""
+    problem: str | None = None
+    """What ended the recording: an engine would not outlive an error of ours."""
 
     def __post_init__(self) -> None:
         self.reductions = Reductions(self.totals)
@@ -130,6 +152,21 @@ class _Recorder:
                 self.awaited.spans.setdefault(name, []).append(span)
 
     def _execute_model(self, scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._kept_from_the_engine():
+            self._hear(scheduler_output)
+        return self._inner["execute_model"](scheduler_output, *args, **kwargs)
+
+    @contextmanager
+    def _kept_from_the_engine(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.problem = one_line(error)
+            self.underway.clear()
+
+    def _hear(self, scheduler_output: Any) -> None:
+        if self.problem is not None:
+            return
         for new in scheduler_output.scheduled_new_reqs:
             if spans := self.awaited.pop(new.prompt_token_ids or []):
                 self.underway[new.req_id] = [Progress(span, span.start) for span in spans]
@@ -139,15 +176,18 @@ class _Recorder:
         self._scheduled = scheduler_output.num_scheduled_tokens
         for request in scheduler_output.finished_req_ids:
             self.underway.pop(request, None)
-        return self._inner["execute_model"](scheduler_output, *args, **kwargs)
 
     def _sample_tokens(self, *args: Any, **kwargs: Any) -> Any:
-        state = self.runner.execute_model_state
-        if state is not None and self.underway:
-            parts = self._parts(self._offsets(state))
-            if parts:
-                self._reduce(parts, [*(state.aux_hidden_states or ()), state.hidden_states])
+        with self._kept_from_the_engine():
+            self._see(self.runner.execute_model_state)
         return self._inner["sample_tokens"](*args, **kwargs)
+
+    def _see(self, state: Any) -> None:
+        if state is None or not self.underway:
+            return
+        if parts := self._parts(self._offsets(state)):
+            states = [*(state.aux_hidden_states or ()), state.hidden_states]
+            self._reduce(parts, states if self.places is None else [states[place] for place in self.places])
 
     def _offsets(self, state: Any) -> dict[str, int]:
         """The row of the hidden states at which each request's begin."""

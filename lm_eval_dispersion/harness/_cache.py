@@ -34,13 +34,14 @@ class Answers:
         self._lm, self._kind = look.lm, kind
         self._database = getattr(look.lm.cache_hook, "dbdict", None)
         if self._database is not None:
-            model = identity(look.lm)
+            model = identity(look.lm, look.capture) if look.capture is not None else None
             if model is None:
                 logger.warning("%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
                                "for tasks that record dispersion", type(look.lm).__name__)
                 self._database = None
-            layers = look.capture.layers(definition) if measuring and look.capture else None
-            self._setting = {"model": model, "layers": layers, "format": _FORMAT, **asdict(definition)}
+            else:
+                layers = look.capture.layers(definition) if measuring and look.capture else None
+                self._setting = {"model": model, "layers": layers, "format": _FORMAT, **asdict(definition)}
         self._answers: dict[int, Any] = {}
         self._cached: dict[int, list[Segment]] = {}
         self._noted: dict[str, list[Segment]] = {}
@@ -77,6 +78,11 @@ class Answers:
         if self._database is not None:
             self._database.commit()
         return [self._answers[index] for index in sorted(self._answers)]
+
+    @property
+    def dbdict(self) -> Any:
+        """As lm_eval's hook has it: where answers are kept; None where they are not."""
+        return self._database
 
     @contextmanager
     def without_stock_cache(self) -> Iterator[None]:
