@@ -33,7 +33,9 @@ class Definition:
                 raise TaskError(f"dispersion: {name} must be a whole number of at least {least}, not {value!r}")
         layers: Any = self.layers
         if isinstance(layers, list | tuple):
-            if layers and all(isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in layers):
+            if layers and all(
+                isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in layers
+            ):
                 object.__setattr__(self, "layers", tuple(sorted(set(layers))))
                 return
         elif layers in ("all", "last"):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._describe import describe
+from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._layers import LayerTap
 from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
-from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._rolling import Inputs, rolling

@@ -62,6 +62,11 @@ class LayerTap:
                 type(outer).__name__,
             )
 
+    @property
+    def depth(self) -> int:
+        """L: the last hidden state is h[L]."""
+        return len(self._declared[1]) if self._declared else int(self._outer.config.num_hidden_layers)
+
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Hooks the model for the length of a request call and leaves it as it was."""

@@ -36,8 +36,11 @@ class Answers:
         if self._database is not None:
             model = identity(look.lm, look.capture) if look.capture is not None else None
             if model is None:
-                logger.warning("%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
-                               "for tasks that record dispersion", type(look.lm).__name__)
+                logger.warning(
+                    "%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
+                    "for tasks that record dispersion",
+                    type(look.lm).__name__,
+                )
                 self._database = None
             else:
                 layers = look.capture.layers(definition) if measuring and look.capture else None

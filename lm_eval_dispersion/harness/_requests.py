@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion._errors import one_line
 from lm_eval_dispersion.capture import AttributionError, Unsupported, logger, stock_rolling
+from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.harness._evaluation import Look, look_at
 from lm_eval_dispersion.harness._measuring import measured
-from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.record import Recording
 
 if TYPE_CHECKING:

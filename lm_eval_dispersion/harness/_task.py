@@ -114,7 +114,9 @@ class _Records(Task):
         self.OUTPUT_TYPE = self._stock_output_type
         if kwargs.get("cache_requests") and not self._records_prompts:
             # lm_eval names its file of requests by the task alone; a corpus has a text, a field, a sample and a seed.
-            logger.warning("%s: --cache_requests is left out of it: lm_eval would take another text's requests", self._name)
+            logger.warning(
+                "%s: --cache_requests is left out of it: lm_eval would take another text's requests", self._name
+            )
             kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
         for instance in self._instances:

@@ -94,7 +94,9 @@ def test_an_answer_of_other_layers_or_windows_is_no_answer(tiny_llama: Path, tmp
 
     from lm_eval_dispersion._discovery import tasks_folder
 
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "The printer on the third floor does not print. " * 60}) + "\n")
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"text": "The printer on the third floor does not print. " * 60}) + "\n"
+    )
 
     def record(**options: Any) -> dict[str, Any]:
         metadata = {"dispersion": {"text": str(tmp_path / "a.jsonl"), **options}}
@@ -111,7 +113,9 @@ def test_an_answer_of_other_layers_or_windows_is_no_answer(tiny_llama: Path, tmp
         assert len(cached["layers"]) == len(cached["within"]["mean"])
 
 
-def test_cached_requests_are_not_another_texts(tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_requests_are_not_another_texts(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.caching import cache
 
