@@ -16,14 +16,15 @@ VERSION = 1
 class Definition:
     """Which windows, which vectors and which layers D is taken over; docs/results.md has the words.
 
-    A task takes it from ``--metadata '{"dispersion": {"window": 1024, "layers": "last"}}'``, ``measure`` as an argument.
+    A task takes it from ``--metadata '{"dispersion": {"window": 1024, "layers": "last"}}'``; ``measure`` as an
+    argument.
     The defaults are those of the paper's released code.
     """
 
     window: int = 512
     """Tokens of a corpus window, at most: what is used is ``min(window, model limit)``. Prompts are not cut."""
     min_vectors: int = 64
-    """A corpus window with fewer vectors is scored for perplexity but has no D: short segments stand far above others."""
+    """A corpus window with fewer vectors is scored for perplexity but has no D: short segments lie far above others."""
     layers: Literal["all", "last"] | tuple[int, ...] = "all"
     """Hidden states h[l] in transformers' convention; the last one is always among them, since the headline is its."""
 
@@ -33,9 +34,7 @@ class Definition:
                 raise TaskError(f"dispersion: {name} must be a whole number of at least {least}, not {value!r}")
         layers: Any = self.layers
         if isinstance(layers, list | tuple):
-            if layers and all(
-                isinstance(layer, int) and not isinstance(layer, bool) and layer >= 0 for layer in layers
-            ):
+            if layers and all(type(layer) is int and layer >= 0 for layer in layers):
                 object.__setattr__(self, "layers", tuple(sorted(set(layers))))
                 return
         elif layers in ("all", "last"):

@@ -121,9 +121,8 @@ def _measure(
     owners = {number: Owner(recording.sums, number) for number in range(len(texts))}
     loglikelihoods = capture.loglikelihood_rolling(requests, owners, on_window, definition)
     summary = Summary(recording, prompts=False)
-    across, all_pairs = (
-        _of(pairs.dispersion(), len(layers)) for pairs in (recording.sums.across, recording.sums.all_pairs)
-    )
+    sums = recording.sums.across, recording.sums.all_pairs
+    across, all_pairs = (_of(pairs.dispersion(), len(layers)) for pairs in sums)
     segments = recording.every_segment()
     measured = sum(s.dispersion is not None for s in segments)
     return Measurement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_the_group_of_corpora_holds_the_six_domains(runs: Runs) -> None:
         result = runs.ours[f"dispersion_{domain}"]
         assert all(math.isfinite(result[f"{m},none"]) for m in ("word_perplexity", "byte_perplexity", "bits_per_byte"))
         assert result["sample_len"] == LIMIT
+
+
+def test_a_large_corpus_is_a_sample_by_default_and_its_record_and_readme_say_which(runs: Runs) -> None:
+    readme = (FOLDER / "corpora" / "README.md").read_text(encoding="utf-8")
+    sampled = {name: c["dataset_kwargs"]["max_documents"] for name, c in TASKS.items() if "dataset_kwargs" in c}
+    assert set(sampled) == {f"dispersion_{domain}" for domain in ("news", "abstracts", "medical", "code", "law")}
+    for name, count in sampled.items():
+        record = runs.corpora["configs"][name]["metadata"]["dispersion"]
+        assert record["corpus"]["selection"] == {"max_documents": count, "seed": 0}
+        assert re.search(rf"^\| `{name}` \|.*\| {count:,} \|", readme, re.M), name
+    for name in ("dispersion_text", "dispersion_demo_news"):
+        assert runs.corpora["configs"][name]["metadata"]["dispersion"]["corpus"]["selection"] == {}
+    assert runs.prompts["configs"]["dispersion_wiki"]["metadata"]["dispersion"]["corpus"]["selection"] == {}
 
 
 def test_the_corpora_are_asked_for_at_their_pinned_commits_and_without_the_splits_nobody_reads(runs: Runs) -> None:

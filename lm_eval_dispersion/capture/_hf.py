@@ -84,9 +84,9 @@ class HFCapture:
         self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow, definition: Definition
     ) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        options = {"max_length": definition.window, "padded": True, "bars": True}
+        shared = (self._lm, requests, owners, on_window)
         with self._listened(definition) as passes:
-            return rolling(self._lm, requests, owners, on_window, passes, definition, **options)
+            return rolling(*shared, passes, definition, max_length=definition.window, padded=True, bars=True)
 
     def generate_until(
         self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition

@@ -73,8 +73,8 @@ class Capture(Protocol):
     ) -> list[tuple[float, bool]]:
         """Reduces the context of the requests that have an owner.
 
-        ``on_prompt`` is not called for a context of which nothing is left but its prefix. It is called before lm_eval keeps
-        the request's answer in a cache, where it does, and else at the end.
+        ``on_prompt`` is not called for a context of which nothing is left but its prefix. It is called before
+        lm_eval keeps the request's answer in a cache, where it does, and else at the end.
         """
         ...
 

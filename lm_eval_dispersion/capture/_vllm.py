@@ -135,9 +135,9 @@ class VLLMCapture:
         self, requests: Sequence[Instance], owners: Owners, on_window: OnWindow, definition: Definition
     ) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
-        options = {"max_length": definition.window + OFF_THE_LIMIT, "padded": False, "bars": False}
+        shared, max_length = (self._lm, list(requests), owners, on_window), definition.window + OFF_THE_LIMIT
         with self._engine.recording(self.layers(definition), totals=True) as recording:
-            return rolling(self._lm, list(requests), owners, on_window, recording, definition, **options)
+            return rolling(*shared, recording, definition, max_length=max_length, padded=False, bars=False)
 
     def generate_until(
         self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition

@@ -1,8 +1,8 @@
 """One evaluation: the look at its model before the first request, and what is said of it after the last.
 
-D is measured beside an evaluation and must never end one. What cannot be measured is null in the record, with the reason,
-and every stock number is there all the same. Only where nothing but D was asked for, and the model is known to have none
-before a request is sent, is there nothing to run for.
+D is measured beside an evaluation and must never end one. What cannot be measured is null in the record, with the
+reason, and every stock number is there all the same. Only where nothing but D was asked for, and the model is known to
+have none before a request is sent, is there nothing to run for.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _unwrapped(lm: Any) -> LM:
 
 def _tasks(task_dict: dict[Any, Any]) -> Iterable[Any]:
     """Of what ``TaskManager.load`` gives, or of nested groups, as older callers have them."""
-    for value in (task_dict["tasks"] if "tasks" in task_dict else task_dict).values():
+    for value in task_dict.get("tasks", task_dict).values():
         if isinstance(value, dict):
             yield from _tasks(value)
         else:

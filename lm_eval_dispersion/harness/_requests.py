@@ -2,8 +2,8 @@
 
 ``dispersion_loglikelihood`` and the others are attached to ``lm_eval.api.model.LM``, so lm_eval's evaluator
 calls them by the name a task's instances carry. Each calls lm_eval's own method once for the pooled requests
-of all tasks of one definition, returns what it returns, and leaves the measurements with the tasks. Where measuring fails,
-the requests are sent once more without it.
+of all tasks of one definition, returns what it returns, and leaves the measurements with the tasks. Where measuring
+fails, the requests are sent once more without it.
 """
 
 from __future__ import annotations

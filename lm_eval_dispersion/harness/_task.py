@@ -13,7 +13,7 @@ from lm_eval_dispersion import __version__
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion._errors import TaskError, one_line
 from lm_eval_dispersion.harness._metric import Guarded, Metric
-from lm_eval_dispersion.harness._options import checked_options
+from lm_eval_dispersion.harness._options import Options
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
 from lm_eval_dispersion.harness._wrap import stock_task
@@ -45,7 +45,6 @@ class DispersionTask:
         base, stock_config = stock_task(config)
         metadata = stock_config.get("metadata") or {}
         warn_of_secrets(metadata)
-        checked_options(stock_config["task"], metadata)
         recording_class: Any = type(f"Dispersion{base.__name__}", (_Records, base), {})
         return recording_class(config=stock_config)
 
@@ -61,8 +60,11 @@ class _Records(Task):
         self._dataset = config.get("dataset_path") or (config.get("dataset_kwargs") or {}).get("repository")
         metadata = dict(config.get("metadata") or {})
         self._base_task: str | None = metadata.pop("wraps", None)
-        self._options: dict[str, Any] = metadata.get("dispersion") or {}
-        self.definition = Definition.of(self._options)
+        self._options = Options(config)
+        self.definition = Definition.of(self._options.values)
+        if config.get("custom_dataset"):
+            # lm_eval calls it with both, and the metadata holds every model argument, `revision` for one.
+            metadata = {k: v for k, v in metadata.items() if k not in (config.get("dataset_kwargs") or {})}
         self._recording = Recording()
         self._summary: Summary | None = None
         self._received = False
@@ -107,6 +109,7 @@ class _Records(Task):
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm_eval's; then each request asks for the type of ours that records."""
+        self._options.refuse_what_no_task_takes()
         # A task object may be evaluated more than once.
         self._recording, self._summary, self._received = Recording(), None, False
         self.seen_contexts.clear()
@@ -114,9 +117,7 @@ class _Records(Task):
         self.OUTPUT_TYPE = self._stock_output_type
         if kwargs.get("cache_requests") and not self._records_prompts:
             # lm_eval names its file of requests by the task alone; a corpus has a text, a field, a sample and a seed.
-            logger.warning(
-                "%s: --cache_requests is left out of it: lm_eval would take another text's requests", self._name
-            )
+            logger.warning("%s: --cache_requests is ignored, for it may hold another text's requests", self._name)
             kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
         for instance in self._instances:
@@ -211,8 +212,16 @@ class _Records(Task):
         metadata = redacted(config.get("metadata") or {})
         metadata.pop("dispersion", None)
         if self._received:
-            said = {"task": self._name, "base_task": self._base_task, "options": self._options, "failed": self._failed}
-            metadata["dispersion"] = self._guarded(lambda summary: record(summary, plugin_version=__version__, **said))
+            metadata["dispersion"] = self._guarded(
+                lambda summary: record(
+                    summary,
+                    task=self._name,
+                    base_task=self._base_task,
+                    options=self._options.values,
+                    failed=self._failed,
+                    plugin_version=__version__,
+                )
+            )
         return config | {"metadata": metadata}
 
 

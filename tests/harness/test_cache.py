@@ -99,7 +99,7 @@ def test_an_answer_of_other_layers_or_windows_is_no_answer(tiny_llama: Path, tmp
     )
 
     def record(**options: Any) -> dict[str, Any]:
-        metadata = {"dispersion": {"text": str(tmp_path / "a.jsonl"), **options}}
+        metadata = {"dispersion": {"text": str(tmp_path / "a.txt"), **options}}
         manager = task_manager(Path(tasks_folder()), metadata=metadata)
         asked = {"tasks": ["dispersion_text"], "task_manager": manager, "use_cache": str(tmp_path / "answers")}
         arguments = {"pretrained": str(tiny_llama), "dtype": "float32"}

@@ -1,4 +1,4 @@
-"""A run is never lost to D: whatever cannot be measured is null, with its reason, beside numbers that are stock lm_eval's."""
+"""A run is never lost to D: what cannot be measured is null, with its reason, beside lm_eval's own numbers."""
 
 from __future__ import annotations
 
@@ -179,6 +179,6 @@ def test_perplexity_by_word_of_a_text_without_spaces_is_null_and_the_rest_stays(
 
 def test_a_mistake_is_an_exception_that_a_program_can_catch(tiny_llama: Path) -> None:
     manager = task_manager(Path(tasks_folder()), metadata={"dispersion": {"text": "none.jsonl"}})
-    with pytest.raises(Exception, match="no file matches 'none.jsonl'") as caught:
+    with pytest.raises(Exception, match=r"no file matches 'none\.jsonl'") as caught:
         simple_evaluate(model=Hidden(tiny_llama, lambda lm: None), tasks=["dispersion_text"], task_manager=manager)
     assert type(caught.value) is TaskError and not isinstance(caught.value, SystemExit)
