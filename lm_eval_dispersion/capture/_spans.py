@@ -65,7 +65,7 @@ def hand_over(results: Results, on_prompt: OnPrompt) -> None:
 
 @contextmanager
 def before_cached(lm: Any, so_far: Callable[[], Results], on_prompt: OnPrompt | None) -> Iterator[None]:
-    """Tells of prompts as soon as lm_eval keeps an answer (``--use_cache``), so that an interrupted run keeps D, too."""
+    """Tells of prompts as soon as lm_eval keeps an answer (``--use_cache``), so an interrupted run keeps D, too."""
     if on_prompt is None or getattr(lm.cache_hook, "dbdict", None) is None:
         yield
         return

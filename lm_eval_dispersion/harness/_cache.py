@@ -3,7 +3,7 @@
 lm_eval's ``CachingLM`` knows only its own three methods, so our requests keep their answers in the same
 database under keys of their own: an answer of ours always carries D, and a stock run never reads one (its
 ``loglikelihood_rolling`` has other windows). A key holds all that an answer depends on: the request, the definition,
-the layers that the engine shows, and the model by its weights and settings. (lm_eval's own keys hold the request alone.)
+the layers that the engine shows, the model by its weights and settings. (lm_eval's own keys hold the request alone.)
 Vectors never go into the database, only scalars by layer, so D across segments is not available when answers come from
 the cache, and the record says so.
 """

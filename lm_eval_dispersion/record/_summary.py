@@ -30,15 +30,19 @@ class Summary:
         """D inside segments."""
         return self.recording.within(self.prompts)
 
+    @property
+    def _lacks_vectors(self) -> bool:
+        return bool(self.recording.undefined or self.recording.counts["cached_answers"])
+
     @cached_property
     def across(self) -> tuple[Floats, Floats] | None:
         """D over pairs of segments or prompts; None where some of their vectors were not at hand (cache)."""
-        return None if self.recording.counts["cached_answers"] else self.recording.sums.across.dispersion()
+        return None if self._lacks_vectors else self.recording.sums.across.dispersion()
 
     @cached_property
     def all_pairs(self) -> tuple[Floats, Floats] | None:
         """D over all pairs of vectors of the corpus; None likewise, and for labelled tasks."""
-        if self.prompts or self.recording.counts["cached_answers"]:
+        if self.prompts or self._lacks_vectors:
             return None
         return self.recording.sums.all_pairs.dispersion()
 

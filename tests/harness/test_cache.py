@@ -94,9 +94,7 @@ def test_an_answer_of_other_layers_or_windows_is_no_answer(tiny_llama: Path, tmp
 
     from lm_eval_dispersion._discovery import tasks_folder
 
-    (tmp_path / "a.jsonl").write_text(
-        json.dumps({"text": "The printer on the third floor does not print. " * 60}) + "\n"
-    )
+    (tmp_path / "a.txt").write_text("The printer on the third floor does not print. " * 60)
 
     def record(**options: Any) -> dict[str, Any]:
         metadata = {"dispersion": {"text": str(tmp_path / "a.txt"), **options}}

@@ -122,16 +122,17 @@ def test_a_compiled_model_and_one_that_searches_with_beams_have_stock_numbers(ti
 def test_a_model_that_cannot_be_described_is_measured(
     tiny_llama: Path, manager: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lm = Hidden(tiny_llama, lambda lm: None)
+    from lm_eval_dispersion.capture import _hf
 
-    def fails(*_: Any, **__: Any) -> int:
+    def fails(_: Any) -> None:
         raise RuntimeError("no parameters here")
 
-    monkeypatch.setattr(type(lm.model), "num_parameters", fails)
+    monkeypatch.setattr(_hf, "describe", fails)
+    lm = Hidden(tiny_llama, lambda lm: None)
     record = evaluate(lm, ["recorded_letters"], manager)["configs"]["recorded_letters"]["metadata"]["dispersion"]
     jsonschema.validate(record, schema())
     assert len(record["within"]["mean"]) == 3 and record["undefined"] is None
-    assert (record["model"] or {}).get("parameters") is None
+    assert record["model"] is None and record["engine"] is None
 
 
 def test_what_fails_after_the_last_request_is_null_with_the_reason(

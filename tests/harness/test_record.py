@@ -60,7 +60,7 @@ def test_the_schema_refuses_what_a_record_is_not(run: tuple[Path, str]) -> None:
 
 def test_a_corpus_record_says_what_was_measured_and_how(run: tuple[Path, str], tiny_llama: Path) -> None:
     record = results(run[0])["configs"]["dispersion_text"]["metadata"]["dispersion"]
-    assert record["definition"]["kind"] == "corpus" and record["window"] == 512
+    assert record["definition"]["kind"] == "corpus" and record["definition"]["window"] == 512
     assert record["corpus"]["name"] == "tickets"
     assert record["corpus"]["selection"] == {"field": "body", "max_documents": 20, "seed": 3}
     assert record["plugin_version"] == __version__
@@ -77,7 +77,7 @@ def test_a_corpus_record_says_what_was_measured_and_how(run: tuple[Path, str], t
 
 def test_a_prompt_record_says_so(run: tuple[Path, str]) -> None:
     record = results(run[0])["configs"]["dispersion_demo_mmlu"]["metadata"]["dispersion"]
-    assert record["definition"]["kind"] == "prompts" and record["window"] is None
+    assert record["definition"]["kind"] == "prompts" and record["definition"]["window"] is None
     assert record["correlation"] is None and record["all_pairs"] is None
     assert record["counts"]["segments"] == 12 and record["within"]["n"] == [12] * 3
 
