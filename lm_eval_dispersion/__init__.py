@@ -5,7 +5,11 @@ tasks. The names below are for people who do not run lm_eval. They are loaded on
 Python start-up of the environment passes through this file (see ``_discovery``).
 """
 
+from lm_eval_dispersion._discovery import wait_for_lm_eval
 from lm_eval_dispersion._version import __version__
+
+# Whoever imports us, if only to find our tasks, has them found.
+wait_for_lm_eval()
 
 # Type checkers know this name; importing `typing` would cost every Python start-up 3 ms.
 TYPE_CHECKING = False

@@ -1,16 +1,17 @@
 """Makes plain ``lm_eval`` find our tasks, whether lm_eval and we come from a wheel or an editable install.
 
 lm_eval 0.4.13 has no entry points for tasks. Copying YAML into ``lm_eval/tasks`` breaks an editable install
-of lm_eval (the copied folder shadows it), so ``lm_eval_dispersion.pth`` imports this module at start-up and
-it waits for lm_eval's task manager to be imported. Nothing of lm_eval, torch or transformers is imported
-here, and a process that never loads the task manager runs none of the code below ``find_spec``.
+of lm_eval (the copied folder shadows it). So this module is imported when Python starts, by ``lm_eval_dispersion.pth``
+or, from 3.15 on, by ``lm_eval_dispersion.start`` (PEP 829), and waits for lm_eval's task manager to be imported. An
+lm_eval that reads the entry point group ``lm_eval.tasks`` (its pull request 4015) imports our package for its folder
+of tasks, and needs neither file. Nothing of lm_eval, torch or transformers is imported here, and a process that never
+loads the task manager runs none of the code below ``find_spec``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from contextvars import ContextVar
 
 TYPE_CHECKING = False  # as in __init__: no `typing`, `pathlib` or `importlib.abc` in every Python start-up
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 _NEEDED = "0.4.13"
 _MANAGER = "lm_eval.tasks.manager"
-
-# The index of the task manager that is loading a task right now: where `wraps:` looks its name up.
-loading_index: ContextVar[dict[str, Any] | None] = ContextVar("loading_index", default=None)
+_TASKS = "lm_eval_dispersion.tasks"
 
 
 def tasks_folder() -> str:
@@ -33,8 +32,16 @@ def tasks_folder() -> str:
     return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "tasks")  # noqa: PTH112, PTH118, PTH120
 
 
-class _TaskManagerFinder:
-    """Lets the usual finders find lm_eval's task modules and hooks them after they have run."""
+def wait_for_lm_eval() -> None:
+    """Hooks lm_eval's task manager, now or as soon as it is imported. More than one call is one hook."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    if hasattr(sys.modules.get(_MANAGER), "TaskManager"):
+        _hook(sys.modules[_MANAGER])
+
+
+class _Finder:
+    """Finds our folder of tasks as a package, and has lm_eval's task modules hooked once they have run."""
 
     def __init__(self) -> None:
         self._searching = False
@@ -42,6 +49,12 @@ class _TaskManagerFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if fullname == _TASKS:  # the entry point's, which in a checkout is not where a package's folder would be
+            from importlib.machinery import ModuleSpec
+
+            found = ModuleSpec(fullname, None, is_package=True)
+            found.submodule_search_locations = [tasks_folder()]
+            return found
         if fullname not in (_MANAGER, "lm_eval.tasks") or self._searching:
             return None
         from importlib.util import find_spec
@@ -88,38 +101,10 @@ def _say_what_is_needed() -> None:
 
 
 def _hook(manager: ModuleType) -> None:
-    """Adds our folder to what a ``TaskManager`` indexes, between lm_eval's own tasks and the user's paths."""
-    cls = getattr(manager, "TaskManager", None)
-    if cls is None or not hasattr(cls, "_load_spec"):
+    index, task_manager = getattr(manager, "TaskIndex", None), getattr(manager, "TaskManager", None)
+    if not hasattr(index, "build") or not all(hasattr(task_manager, name) for name in ("_load_spec", "match_tasks")):
         _say_what_is_needed()
         return
-    from functools import wraps
-    from inspect import signature as signature_of
-    from pathlib import Path
+    from lm_eval_dispersion._task_manager import attach
 
-    init, load_spec = cls.__init__, cls._load_spec
-    signature = signature_of(init)
-
-    @wraps(init)
-    def with_our_tasks(self: Any, *args: Any, **kwargs: Any) -> None:
-        bound = signature.bind(self, *args, **kwargs)
-        asked = bound.arguments.get("include_path")
-        if bound.arguments.get("include_defaults", True):
-            theirs = [] if not asked else list(asked) if isinstance(asked, (list, tuple)) else [asked]
-            bound.arguments["include_path"] = [Path(tasks_folder()), *theirs]
-        init(*bound.args, **bound.kwargs)
-        self.include_path = asked
-
-    @wraps(load_spec)
-    def remembering_the_index(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = loading_index.set(self.task_index)
-        try:
-            return load_spec(self, *args, **kwargs)
-        finally:
-            loading_index.reset(token)
-
-    cls.__init__, cls._load_spec = with_our_tasks, remembering_the_index
-
-
-if not any(isinstance(finder, _TaskManagerFinder) for finder in sys.meta_path):
-    sys.meta_path.insert(0, _TaskManagerFinder())
+    attach(manager)

@@ -1,4 +1,5 @@
-"""Every YAML we ship, run by the real ``lm_eval`` command on stand-ins of its datasets, beside the task it wraps."""
+"""Every YAML we ship, and benchmarks by their prefixed names, run by the real ``lm_eval`` command on stand-ins of their
+datasets, beside the tasks they wrap."""
 
 from __future__ import annotations
 
@@ -27,8 +28,14 @@ FOLDER = Path(tasks_folder())
 YAMLS = {path: load_yaml(path, resolve_func=False) for path in sorted(FOLDER.rglob("*.yaml"))}
 GROUPS = {config["group"]: config for config in YAMLS.values() if "group" in config}
 TASKS = {config["task"]: config for config in YAMLS.values() if "group" not in config}
-WRAPPED = {name: config["wraps"] for name, config in TASKS.items() if "wraps" in config}
+# Of some families, by the task, and of ARC by the tag.
+BENCHMARKS = ("boolq", "gsm8k", "hellaswag", "lambada_openai", "openbookqa", "piqa", "truthfulqa_mc2", "winogrande")
+ARC = ("arc_challenge", "arc_easy")
 STOCK_MMLU = Path(lm_eval.tasks.__path__[0]) / "mmlu" / "default"
+SUBJECTS = {load_yaml(path, resolve_func=False)["task"] for path in STOCK_MMLU.glob("mmlu_*.yaml")}
+WRAPPED = {f"dispersion_{name}": name for name in (*BENCHMARKS, *ARC, *SUBJECTS)} | {
+    name: config["wraps"] for name, config in TASKS.items() if "wraps" in config
+}
 MMLU_GROUPS = ("mmlu", "mmlu_stem", "mmlu_humanities", "mmlu_social_sciences", "mmlu_other")
 
 
@@ -37,7 +44,7 @@ class Runs:
     """The results files of the four runs, and what was asked of the hub."""
 
     prompts: dict[str, Any]
-    """All tasks that wrap one, and ``dispersion_wiki``."""
+    """Prefixed benchmarks, and ``dispersion_wiki``."""
     stock: dict[str, Any]
     """The tasks they wrap: the same requests of each type, so the same batches."""
     corpora: dict[str, Any]
@@ -56,7 +63,8 @@ def runs(cli: Cli, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("shipped")
     text = folder / "text.jsonl"
     text.write_text("".join(json.dumps({"text": row}) + "\n" for row in demo_news()["test"]["text"][:LIMIT]))
-    labelled = [name for name in WRAPPED if "mmlu" not in name and name != "dispersion_wiki"]
+    labelled = ["mmlu", "ai2_arc", *BENCHMARKS]
+    prefixed = [f"dispersion_{name}" for name in labelled]
     others = ["dispersion", *(name for name in TASKS if name.startswith("dispersion_demo")), "dispersion_text"]
     short = ("--gen_kwargs", "max_gen_toks=16")
     options = ("--metadata", json.dumps({"dispersion": {"text": str(text)}}))
@@ -75,17 +83,19 @@ def runs(cli: Cli, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -
             return results(folder / name)
 
         started = {
-            "prompts": two_at_a_time.submit(run, "prompts", ["dispersion_mmlu", *labelled, "dispersion_wiki"], *short),
-            "stock": two_at_a_time.submit(run, "stock", ["mmlu", *(WRAPPED[name] for name in labelled)], *short),
+            "prompts": two_at_a_time.submit(run, "prompts", [*prefixed, "dispersion_wiki"], *short),
+            "stock": two_at_a_time.submit(run, "stock", labelled, *short),
             "corpora": two_at_a_time.submit(run, "corpora", others, *options),
             "wikitext": two_at_a_time.submit(run, "wikitext", ["wikitext"], max_length=512),
         }
         return Runs(**{name: future.result() for name, future in started.items()}, asked=hub.asked)
 
 
-def test_every_task_we_ship_is_run_and_has_a_dispersion_with_a_standard_error(runs: Runs) -> None:
-    assert set(runs.ours) == set(TASKS) | set(GROUPS)
-    for name in TASKS:
+def test_every_task_we_ship_or_wrap_is_run_and_has_a_dispersion_with_a_standard_error(runs: Runs) -> None:
+    tasks = set(TASKS) | set(WRAPPED)
+    assert set(runs.ours) == tasks | set(GROUPS) | {f"dispersion_{group}" for group in MMLU_GROUPS}
+    assert len(SUBJECTS) == 57
+    for name in tasks:
         headline = {key: value for key, value in runs.ours[name].items() if key.startswith("dispersion,")}
         errors = {key: value for key, value in runs.ours[name].items() if key.startswith("dispersion_stderr,")}
         assert len(headline) == len(errors) == (2 if name == "dispersion_gsm8k" else 1), name
@@ -166,18 +176,6 @@ def test_the_corpora_are_asked_for_at_their_pinned_commits_and_without_the_split
         assert files == {f"{config}/test-00000-of-00001.parquet"}
 
 
-def test_there_is_one_task_for_each_mmlu_subject_and_it_wraps_its_namesake() -> None:
-    stock = [load_yaml(path, resolve_func=False) for path in STOCK_MMLU.glob("*.yaml")]
-    subjects = {config["task"]: config for config in stock if "group" not in config}
-    ours = {config["wraps"]: config for config in TASKS.values() if config.get("wraps", "").startswith("mmlu_")}
-    assert len(subjects) == 57
-    assert ours.keys() == subjects.keys()
-    for name, config in ours.items():
-        assert config["task"] == f"dispersion_{name}"
-        assert config["tag"] == f"dispersion_{subjects[name]['tag']}"
-    assert {f"dispersion_{config['group']}" for config in stock if "group" in config} == set(GROUPS) - {"dispersion"}
-
-
 @pytest.mark.parametrize("folder", sorted({path.parent for path in YAMLS}), ids=lambda folder: folder.name)
 def test_a_folder_of_tasks_has_a_readme_that_names_each_of_them(folder: Path) -> None:
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -190,12 +188,12 @@ def test_a_folder_of_tasks_has_a_readme_that_names_each_of_them(folder: Path) ->
     assert "2506.24106" in readme
 
 
-def test_a_yaml_is_named_after_its_task_and_a_wrapped_one_says_nothing_but_what_it_wraps() -> None:
+def test_a_yaml_is_named_after_its_task_and_is_there_only_where_the_prefix_alone_would_not_do() -> None:
     for path, config in YAMLS.items():
-        assert path.stem.lstrip("_") == config.get("group", config["task"])
+        assert path.stem == config.get("group", config["task"])
         if "wraps" in config:
-            assert set(config) - {"tag"} == {"task", "wraps", "class"}
-            assert config["task"].removeprefix("dispersion_") in (config["wraps"], "wiki")
+            assert set(config) == {"task", "wraps", "class"}
+            assert config["task"] != f"dispersion_{config['wraps']}"
 
 
 def _leaves(tree: dict[str, list[str]], group: str) -> list[str]:

@@ -19,12 +19,16 @@ from lm_eval_dispersion._discovery import tasks_folder
 _OURS, _LEADERBOARD = "lm-eval-dispersion", "dispersion-leaderboard"
 _OK, _WRONG, _NOTE = "ok  ", "FAIL", "-   "
 _AGAIN = f"pip install --force-reinstall --no-deps {_OURS}"
+# The file that runs the start-up hook (PEP 829).
+_HOOK = f"lm_eval_dispersion.{'start' if sys.version_info >= (3, 15) else 'pth'}"
 # What plain lm_eval does when it starts, with nothing of ours but the start-up hook.
 _PLAIN_LM_EVAL = """
 import json, sys
 hooked = "lm_eval_dispersion._discovery" in sys.modules
 from lm_eval.tasks import TaskManager
-print(json.dumps({"hooked": hooked, "tasks": [n for n in TaskManager().all_tasks if n.startswith("dispersion")]}))
+manager = TaskManager()
+found = {"hooked": hooked, "tasks": [name for name in manager.all_tasks if name.startswith("dispersion")]}
+print(json.dumps(found | {"wrapped": manager.match_tasks(["dispersion_arc_easy"])}))
 """
 
 
@@ -91,11 +95,12 @@ def _tasks(plain: subprocess.Popen[bytes]) -> Iterator[Line]:
         yield _WRONG, f"plain lm_eval cannot list its tasks: {said[-1]}"
         return
     if found["hooked"]:
-        yield _OK, "lm_eval_dispersion.pth runs when Python starts"
+        yield _OK, f"{_HOOK} runs when Python starts"
     else:
-        yield _WRONG, f"lm_eval_dispersion.pth does not run when Python starts; {_AGAIN}"
+        yield _WRONG, f"{_HOOK} does not run when Python starts; {_AGAIN}"
     if found["tasks"]:
-        yield _OK, f"plain lm_eval finds {len(found['tasks'])} tasks of ours"
+        others = ", and dispersion_NAME for any other" if found["wrapped"] else ""
+        yield _OK, f"plain lm_eval finds {len(found['tasks'])} tasks of ours{others}"
     else:
         yield _WRONG, f"plain lm_eval finds none of our tasks; {_AGAIN}, or lm_eval --include_path {tasks_folder()}"
 

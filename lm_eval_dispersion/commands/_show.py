@@ -92,13 +92,7 @@ def _show_run(console: Console, run: Run) -> int:
 
 
 def _with_advice(task: str) -> str:
-    from lm_eval_dispersion._discovery import tasks_folder
-
-    if task.startswith("dispersion_"):
-        return task
-    name = f"dispersion_{task}"
-    ours = {file.stem for file in Path(tasks_folder()).rglob("dispersion_*.yaml")}
-    return f"{task} (wrap it: {name if name in ours else 'docs/add-a-task.md'})"
+    return task if task.startswith("dispersion_") else f"{task} (wrap it: dispersion_{task})"
 
 
 def _show_model(console: Console, run: Run, record: Any) -> None:

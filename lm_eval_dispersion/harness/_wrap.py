@@ -10,34 +10,45 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.tasks._index import Entry, Kind, TaskIndex
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from lm_eval_dispersion._discovery import loading_index
 from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion._prefix import PREFIX, records_dispersion
+from lm_eval_dispersion._task_manager import DESCRIBES, loading_index
 
 # What lm_eval's own factory takes out of a configuration before it makes a task of it (`tasks/_factory.py`).
 _STRUCTURE = ("tag", "group", "task_list")
+# What lm_eval writes as `config_source` where no file is known.
+_INLINE = "inline"
 
 
 def stock_task(config: dict[str, Any]) -> tuple[type[Task], dict[str, Any]]:
-    """The task class and the configuration that stand behind one of our YAMLs.
+    """The task class and the configuration that stand behind one of ours.
 
     Args:
         config: as lm_eval hands it to a ``class:``, with functions resolved.
 
     Returns:
-        For ``wraps:``, the wrapped task's class and configuration, with our own keys laid over it and its
-        metadata (version included) kept; otherwise ``ConfigurableTask`` and the configuration itself.
+        For ``wraps:``, or the name of a task of lm_eval that was given our class, that task's class and
+        configuration, with our own keys laid over it and its metadata (version included) kept; otherwise
+        ``ConfigurableTask`` and the configuration itself.
 
     Raises:
         TaskError: for a name that is no task, or one that cannot be wrapped.
     """
     own = {key: value for key, value in config.items() if key not in ("class", "wraps")}
-    if "wraps" not in config:
+    entry = _find(str(config["wraps"]), own) if "wraps" in config else _namesake(own)
+    if entry is None:
         return ConfigurableTask, own
-    entry = _find(str(config["wraps"]), own)
     wrapped = load_yaml(entry.yaml_path) if entry.yaml_path else entry.cfg
     wrapped = {key: value for key, value in deepcopy(wrapped or {}).items() if key not in _STRUCTURE}
     base = wrapped.pop("class", ConfigurableTask)
+    if not isinstance(base, type) or not issubclass(base, Task):
+        what = getattr(base, "__qualname__", type(base).__qualname__)
+        raise TaskError(
+            f"{own['task']}: {entry.name} cannot be wrapped: its `class: {what}` is no class of lm_eval's Task"
+        )
     metadata = _metadata(wrapped) | {"wraps": entry.name} | _metadata(own)
+    if metadata.get("config_source") == _INLINE and entry.yaml_path:
+        metadata["config_source"] = str(entry.yaml_path)
     return base, {**wrapped, **own, "metadata": metadata}
 
 
@@ -50,7 +61,7 @@ def _find(name: str, config: dict[str, Any]) -> Entry:
     task = config["task"]
     index = loading_index.get() or _default_index()
     entry = index.get(name)
-    source = Path(str(_metadata(config).get("config_source", "inline")))
+    source = Path(str(_metadata(config).get("config_source", _INLINE)))
     if entry is None and source.is_file():
         entry = TaskIndex.build([source.parent]).get(name)
     if entry is None:
@@ -60,10 +71,35 @@ def _find(name: str, config: dict[str, Any]) -> Entry:
         )
     if entry.kind not in (Kind.TASK, Kind.PY_TASK):
         members = ", ".join(_members(entry)[:3])
-        raise TaskError(f"{task}: `wraps: {name}` is a group or tag; wrap its tasks one by one ({members}, ...)")
-    if "wraps" in (entry.cfg or {}) or "DispersionTask" in str((entry.cfg or {}).get("class", "")):
+        raise TaskError(
+            f"{task}: `wraps: {name}` is a group or tag; ask for {PREFIX}{name}, or wrap its tasks one by one "
+            f"({members}, ...)"
+        )
+    if records_dispersion(entry.cfg):
         raise TaskError(f"{task}: `wraps: {name}` records dispersion already; wrap a task of lm_eval's")
     return entry
+
+
+def _namesake(config: dict[str, Any]) -> Entry | None:
+    """The task of lm_eval that a configuration is itself, by its name: in a group's YAML, or a dict in Python.
+
+    Raises:
+        TaskError: where neither a task of that name is there nor a description.
+    """
+    described = any(key in config for key in DESCRIBES)
+    if described and loading_index.get() is None:
+        return None  # built by hand, whose index would take seconds
+    name = config["task"]
+    entry = (loading_index.get() or _default_index()).get(name)
+    if entry is None or entry.kind not in (Kind.TASK, Kind.PY_TASK) or records_dispersion(entry.cfg):
+        if described or entry is not None:
+            return None
+        raise TaskError(
+            f"{name}: names no task of lm_eval or of --include_path, and describes none ({' or '.join(DESCRIBES)})"
+        )
+    # Another description may bear the name of a task of lm_eval's.
+    same = _metadata(config).get("config_source", _INLINE) == str(entry.yaml_path)
+    return entry if same or not described else None
 
 
 def _members(entry: Entry) -> list[str]:

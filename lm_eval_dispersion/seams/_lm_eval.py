@@ -8,23 +8,28 @@ from lm_eval_dispersion.seams._look import Moved, accepts, declares, has, uses
 
 
 def task_manager() -> None:
-    """Finds our tasks: a folder is added to what it indexes, and its index answers ``wraps:``."""
+    """Finds our tasks: a folder is added to what it indexes, and it takes names with our prefix."""
     from lm_eval import tasks
-    from lm_eval.tasks.manager import TaskManager
+    from lm_eval.tasks.manager import TaskIndex, TaskManager
 
     has(tasks, "TaskManager")
     accepts(TaskManager.__init__, 1, "include_path", "include_defaults")
-    has(TaskManager, "_load_spec", "task_index", "all_tasks")
+    has(TaskManager, "_load_spec", "match_tasks", "task_index", "all_tasks")
+    accepts(TaskManager.match_tasks, 2)
+    uses(TaskManager.__init__, "build", "metadata", "_factory")
     uses(TaskManager.load, "_load_spec")
+    index = TaskIndex.build([])
+    if not isinstance(index, dict):
+        raise Moved("TaskIndex.build makes no dict")
 
 
 def task_index() -> None:
-    """Where ``wraps:`` looks a task up, and how its YAML is read."""
+    """Where ``wraps:`` and our prefix look a task, group or tag up, and how its YAML is read."""
     from lm_eval.tasks._index import Entry, Kind, TaskIndex
     from lm_eval.tasks._yaml_loader import load_yaml
 
     declares(Entry, "name", "kind", "yaml_path", "cfg", "tags")
-    has(Kind, "TASK", "PY_TASK", "TAG")
+    has(Kind, "TASK", "PY_TASK", "GROUP", "TAG")
     accepts(TaskIndex.build, 1)
     accepts(load_yaml, 1)
 
@@ -41,11 +46,13 @@ def task_class() -> None:
 
 
 def task_factory() -> None:
-    """Makes a task of a YAML's ``class:``, and hands it the configuration."""
+    """Makes a task of a YAML's ``class:``, and hands it the configuration; looks members up by ``in`` and ``[]``."""
     from lm_eval.tasks._factory import TaskFactory
     from lm_eval.tasks._index import Entry, Kind
 
     class Ours:
+        task_name = "seam"
+
         def __init__(self, config: dict[str, Any]) -> None:
             self.handed = config
 
@@ -53,6 +60,17 @@ def task_factory() -> None:
     made = TaskFactory().build(entry, registry={})
     if not isinstance(made, Ours) or made.handed.get("task") != "seam":
         raise Moved("TaskFactory does not hand its configuration to a `class:`")
+
+    class Index(dict[str, Entry]):
+        def __contains__(self, name: object) -> bool:
+            return name == "seam"
+
+        def __missing__(self, name: str) -> Entry:
+            return entry
+
+    group = Entry("group", Kind.GROUP, None, {"group": "group", "task": ["seam"]})
+    if not all(isinstance(member, Ours) for member in TaskFactory().build(group, registry=Index())):
+        raise Moved("TaskFactory does not look the members of a group up in its index by `in` and []")
 
 
 def instance() -> None:
@@ -146,10 +164,14 @@ def standard_errors() -> None:
 
 
 def groups() -> None:
-    """Skip a metric that is null in one of their tasks."""
+    """Skip a metric that is null in one of their tasks, and aggregate D where they aggregate anything."""
     from lm_eval.api.group import Group
+    from lm_eval.config.group import AggMetricConfig
 
     accepts(Group.aggregate, 2)
+    has(Group, "get_all_groups")
+    declares(Group, "aggregate_metric_list")
+    accepts(AggMetricConfig, 0, "metric", "weight_by_size")
 
 
 def demo_questions() -> None:

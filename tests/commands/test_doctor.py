@@ -36,7 +36,8 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"{seam.library}: {seam.name}" in marked["ok"]
     yaml = "\n".join(file.read_text() for file in (Path(__file__).parents[2] / "tasks").rglob("*.yaml"))
     shipped = set(re.findall(r"^(?:task|group|tag): (dispersion\w*)$", yaml, re.MULTILINE))
-    assert len(shipped) > 80 and f"plain lm_eval finds {len(shipped)} tasks of ours" in marked["ok"]
+    found = f"plain lm_eval finds {len(shipped)} tasks of ours, and dispersion_NAME for any other"
+    assert len(shipped) > 10 and found in marked["ok"]
     assert any(line.startswith("GPU: ") for line in marked["-"])
 
 

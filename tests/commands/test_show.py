@@ -100,7 +100,7 @@ def test_a_run_of_lm_eval_is_shown_with_the_numbers_of_its_results_file(out: Pat
     assert value(mmlu, "acc") == f"{acc['acc,none']:.4f} ± {acc['acc_stderr,none']:.4f}"
     assert value(news, "counts").endswith("; left out: nothing")
     assert "windows of 512 tokens" in value(news, "measured") and "prompts whole" in value(mmlu, "measured")
-    assert "no dispersion recorded: stock_question (wrap it: docs/add-a-task.md)" in printed
+    assert "no dispersion recorded: stock_question (wrap it: dispersion_stock_question)" in printed
 
 
 def test_every_example_run_is_shown_by_folder_and_one_by_its_file(show: Show) -> None:
@@ -274,7 +274,7 @@ def test_what_cannot_be_shown_is_one_line_each_and_the_rest_is_shown(tmp_path: P
     assert len(said) == 4 and any("2 other JSON files below" in line for line in said)
 
 
-def test_a_task_that_we_ship_wrapped_is_named(tmp_path: Path, show: Show) -> None:
+def test_a_task_without_a_record_is_named_with_the_one_that_records(tmp_path: Path, show: Show) -> None:
     def stock(run: dict[str, Any]) -> None:
         run["configs"] |= {"arc_easy": {}, "dispersion_of_mine": {"metadata": None}}
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from importlib.metadata import distribution, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import lm_eval
@@ -19,11 +21,23 @@ REPOSITORY = Path(__file__).parents[2]
 LIST_OURS = """
 from lm_eval.tasks import TaskManager
 import lm_eval, lm_eval_dispersion, json
-names = TaskManager().all_tasks
+manager = TaskManager()
+names = manager.all_tasks
 print(json.dumps({
     "ours": sorted(n for n in names if n.startswith("dispersion")), "stock": len(names),
+    "wrapped": manager.match_tasks(["dispersion_arc_easy", "dispersion_mmlu"]),
     "lm_eval": lm_eval.__file__, "package": lm_eval_dispersion.__file__,
 }))
+"""
+WRAPPED = ["dispersion_arc_easy", "dispersion_mmlu"]
+# The lines of lm_eval's task manager between which one that takes tasks from plugins (its pull request 4015) has more.
+DEFAULTS = "            all_paths.append(Path(__file__).parent)\n"
+PLUGINS = """
+            from importlib.metadata import entry_points
+            from importlib.util import find_spec
+
+            for point in entry_points(group="lm_eval.tasks"):
+                all_paths.append(Path(find_spec(point.value).submodule_search_locations[0]))
 """
 SOMETHING_STOCK = """
 from lm_eval.tasks import TaskManager
@@ -88,7 +102,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     for name in ("lm_eval_dispersion", "tasks"):
         shutil.copytree(REPOSITORY / name, ours / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "lm_eval_dispersion.pth", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "lm_eval_dispersion.pth", "lm_eval_dispersion.start", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, ours / name)
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(wheels), str(ours)], check=True
@@ -120,6 +134,11 @@ def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
     found = environment.json(LIST_OURS)
     shipped = {path.stem for path in (REPOSITORY / "tasks").rglob("dispersion_*.yaml") if not path.stem.startswith("_")}
     assert shipped <= set(found["ours"])  # type: ignore[arg-type]
+    assert found["wrapped"] == WRAPPED
+    assert {path.name for path in environment.site.glob("lm_eval_dispersion.*")} == {
+        "lm_eval_dispersion.pth",
+        "lm_eval_dispersion.start",
+    }
     in_tree = {"tree": sources["our tree"], "wheel": str(environment.site)}[ours]
     assert str(found["package"]).startswith(in_tree)
     in_tree = {"tree": sources["lm_eval tree"], "wheel": str(environment.site)}[theirs]
@@ -133,16 +152,75 @@ def test_tasks_are_found_and_uninstalling_leaves_lm_eval_as_it_was(
     assert not list(environment.site.glob("*dispersion*"))
 
 
-def test_an_lm_eval_without_a_task_manager_gets_one_line_naming_what_is_needed(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("ours", ["wheel", "tree"])
+def test_an_lm_eval_that_takes_tasks_from_plugins_finds_them_once_and_without_a_start_up_file(
+    ours: str, sources: dict[str, str], tmp_path: Path
+) -> None:
+    environment = Environment(tmp_path / "environment")
+    environment.pip("install", "--no-deps", sources["lm_eval wheel"])
+    environment.pip("install", "--no-deps", *(["--editable"] if ours == "tree" else []), sources[f"our {ours}"])
+    environment.pip("install", "editables")
+    manager = environment.site / "lm_eval" / "tasks" / "manager.py"
+    code = manager.read_text()
+    assert code.count(DEFAULTS) == 1
+    manager.unlink()  # it may be shared with pip's cache
+    manager.write_text(code.replace(DEFAULTS, DEFAULTS + PLUGINS))
+    shipped = {path.stem for path in (REPOSITORY / "tasks").rglob("dispersion*.yaml")}
+    for hooked in (True, False):
+        found = environment.json(LIST_OURS)
+        assert (set(found["ours"]), found["wrapped"]) == (shipped, WRAPPED)  # type: ignore[call-overload]
+        assert "overrides existing task" not in environment.run("-m", "lm_eval", "ls", "groups").stderr
+        if hooked:
+            for file in environment.site.glob("lm_eval_dispersion.*"):
+                file.unlink()
+
+
+def test_the_entry_point_for_tasks_gives_the_folder_that_the_command_prints() -> None:
+    (point,) = (point for point in entry_points(group="lm_eval.tasks") if "lm_eval_dispersion" in point.value)
+    package = find_spec(point.value)
+    assert package and package.submodule_search_locations
+    (folder,) = package.submodule_search_locations
+    command = [sys.executable, "-m", "lm_eval_dispersion", "tasks"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout == f"{folder}\n" and printed.stderr == ""
+    assert (Path(folder) / "wiki" / "dispersion_wiki.yaml").is_file()
+
+
+def test_both_files_for_the_start_of_python_are_installed_and_run_together_are_one_hook(old_lm_eval: Path) -> None:
+    files = {file.name: file for file in distribution("lm-eval-dispersion").files or () if len(file.parts) == 1}
+    pth, start = (files[f"lm_eval_dispersion.{kind}"].read_text() for kind in ("pth", "start"))
+    # From Python 3.15 on, `site` resolves each line of a .start and calls what it finds (PEP 829).
+    code = f"""
+from pkgutil import resolve_name
+for line in {start!r}.splitlines():
+    resolve_name(line)()
+for line in {pth!r}.splitlines():
+    exec(line)
+import lm_eval.tasks
+"""
+    path = os.pathsep.join((str(old_lm_eval), sysconfig.get_path("purelib")))
+    command = [sys.executable, "-S", "-c", code]  # where neither has been run by itself
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1 and "need lm_eval >= 0.4.13" in done.stderr
+
+
+@pytest.fixture
+def old_lm_eval(tmp_path: Path) -> Path:
+    """A folder that holds an lm_eval from before the task manager."""
     package = tmp_path / "lm_eval"
     (package / "tasks").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "tasks" / "__init__.py").write_text("TASKS = 3\n")
     (tmp_path / "lm_eval-0.4.7.dist-info").mkdir()
     (tmp_path / "lm_eval-0.4.7.dist-info" / "METADATA").write_text("Name: lm_eval\nVersion: 0.4.7\n")
+    return tmp_path
+
+
+def test_an_lm_eval_without_a_task_manager_gets_one_line_naming_what_is_needed(old_lm_eval: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import lm_eval.tasks; print(lm_eval.tasks.TASKS)"],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": str(old_lm_eval)},
         capture_output=True,
         text=True,
     )

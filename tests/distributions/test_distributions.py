@@ -144,7 +144,8 @@ def test_the_plugin_is_built_with_python_alone_and_carries_no_page_and_the_leade
     run(UV, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(REPOSITORY), PATH=alone)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         ours = wheel.namelist()
-    assert "lm_eval_dispersion.pth" in ours and "lm_eval_dispersion/tasks/wiki/dispersion_wiki.yaml" in ours
+    assert {"lm_eval_dispersion.pth", "lm_eval_dispersion.start"} < set(ours)
+    assert "lm_eval_dispersion/tasks/wiki/dispersion_wiki.yaml" in ours
     assert not any("leaderboard" in name for name in ours)
     with zipfile.ZipFile(next(wheels.glob("dispersion_leaderboard-*.whl"))) as wheel:
         theirs = wheel.namelist()

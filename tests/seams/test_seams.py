@@ -51,6 +51,7 @@ IMPORTS = sorted(
 # What is used of these without being imported, by hand: the code reads, calls or replaces each of them.
 ATTRIBUTES = [
     ("lm_eval.tasks.manager", "TaskManager._load_spec"),
+    ("lm_eval.tasks.manager", "TaskManager.match_tasks"),
     ("lm_eval.tasks.manager", "TaskManager.task_index"),
     ("lm_eval.tasks._index", "TaskIndex.build"),
     ("lm_eval.api.task", "Task.doc_iterator"),
@@ -58,6 +59,7 @@ ATTRIBUTES = [
     ("lm_eval.api.task", "Task.download"),
     ("lm_eval.evaluator_utils", "stderr_for_metric"),
     ("lm_eval.api.group", "Group.aggregate"),
+    ("lm_eval.api.group", "Group.get_all_groups"),
     ("lm_eval.api.model", "LM.gather_object"),
     ("lm_eval.api.model", "CacheHook.add_partial"),
     ("lm_eval.models.huggingface", "HFLM._model_call"),

@@ -1,0 +1,107 @@
+"""What lm_eval's task manager is given: our folder of tasks, and names with our prefix wherever it takes a name.
+
+lm_eval looks names up in three places: the command line in a list (``match_tasks``), ``load`` in an index
+(``_load_spec``), and groups and tags, for their members, in the same index, which ``TaskIndex.build`` makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lm_eval_dispersion._discovery import tasks_folder
+from lm_eval_dispersion._prefix import PREFIX, PrefixIndex, aggregate_dispersion, is_pattern, records_dispersion
+
+loading_index: ContextVar[PrefixIndex | None] = ContextVar("loading_index", default=None)
+"""Of the task manager that is loading a task right now: where ``wraps:`` looks its name up."""
+
+DESCRIBES = ("dataset_path", "custom_dataset")
+"""A configuration that has one of these says itself what it is, and not by the name of another."""
+
+
+def attach(manager: ModuleType) -> None:
+    """Hooks the classes of the module ``lm_eval.tasks.manager``; a second call does nothing."""
+    index, task_manager = manager.TaskIndex, manager.TaskManager
+    if getattr(index.build, "__module__", None) == __name__:
+        return
+    index.build = staticmethod(_with_our_folder(index.build, stock=Path(str(manager.__file__)).parent))
+    task_manager.match_tasks = _with_prefixed_names(task_manager.match_tasks)
+    task_manager._load_spec = _with_dicts_by_name(task_manager._load_spec)
+
+
+def _with_our_folder(build: Callable[..., Any], stock: Path) -> Callable[..., PrefixIndex]:
+    """Our YAML comes after lm_eval's own and before the user's, which wins where names are the same."""
+
+    @wraps(build)
+    def with_our_folder(paths: Iterable[Path], *args: Any, **kwargs: Any) -> PrefixIndex:
+        asked, ours = list(paths), Path(tasks_folder()).resolve()
+        known = [Path(path).resolve() for path in asked]
+        # It is there where lm_eval has asked our entry point, or the user has named it: twice would be a warning for
+        # every task. An index without lm_eval's own tasks was asked for without ours, too.
+        if stock.resolve() in known and ours not in known:
+            asked.insert(known.index(stock.resolve()) + 1, ours)
+        return PrefixIndex(build(asked, *args, **kwargs))
+
+    with_our_folder.__module__ = __name__
+    return with_our_folder
+
+
+def _with_prefixed_names(match: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    @wraps(match)
+    def match_tasks(self: Any, task_list: str | list[str]) -> list[str]:
+        index = _index_of(self)
+        if index is None:
+            return match(self, task_list)
+        found: set[str] = set()
+        for name in [task_list] if isinstance(task_list, str) else task_list:
+            if is_pattern(name):
+                found.update(index.matching(name))
+            elif name in index:
+                found.add(name)
+        return sorted(found)
+
+    return match_tasks
+
+
+def _with_dicts_by_name(load_spec: Callable[..., Any]) -> Callable[..., Any]:
+    """lm_eval takes a dict for a whole description; one of ours may be a name, and what is changed about it."""
+
+    @wraps(load_spec)
+    def load(self: Any, spec: Any, *args: Any, **kwargs: Any) -> Any:
+        index = _index_of(self)
+        token = loading_index.set(index)
+        try:
+            name = _name_of_ours(spec)
+            if index is None or name is None or name not in index:
+                return load_spec(self, spec, *args, **kwargs)
+            changes = {key: value for key, value in spec.items() if key not in ("task", "group")}
+            built = self._factory.build(index[name], overrides=changes, registry=index)
+            aggregate_dispersion(built)
+            return built
+        finally:
+            loading_index.reset(token)
+
+    return load
+
+
+def _name_of_ours(spec: Any) -> str | None:
+    """Of a dict with our class or prefix that names a task, group or tag without describing it."""
+    if not isinstance(spec, dict) or any(key in spec for key in ("wraps", *DESCRIBES)):
+        return None
+    name = spec.get("task", spec.get("group"))
+    if not isinstance(name, str):
+        return None
+    return name if records_dispersion(spec) or ("class" not in spec and name.startswith(PREFIX)) else None
+
+
+def _index_of(manager: Any) -> PrefixIndex | None:
+    """None for a task manager that made its index in a way of its own."""
+    index = getattr(manager, "task_index", None)
+    if not isinstance(index, PrefixIndex):
+        return None
+    index.metadata = manager.metadata or {}
+    return index
