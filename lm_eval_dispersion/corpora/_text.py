@@ -1,34 +1,33 @@
 """``dispersion_text``: the user's own unlabelled text, from files.
 
-``datasets`` reads the files and keeps them as memory-mapped Arrow, so a corpus of any size costs no memory here.
+Only the field that was asked for is read, file by file, and kept as memory-mapped Arrow in a temporary file: a corpus
+of any size costs no memory here. ``datasets`` could read most of these files, but all columns of all of them, which
+then have to agree, and from its cache, which knows a file by its path and time alone.
 """
 
 from __future__ import annotations
 
-from glob import glob
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-import numpy as np
+import pyarrow as pa
 
 from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.corpora._files import files_of
+from lm_eval_dispersion.corpora._rows import texts
+from lm_eval_dispersion.corpora._sample import SAMPLE_OPTIONS, sampled, selection
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-TEXT_OPTIONS = ("text", "field", "name", "max_documents", "seed")
+TEXT_OPTIONS = ("text", "field", "name", *SAMPLE_OPTIONS)
 
-# File name ending -> `datasets` builder. A compressed file has one more ending.
-_BUILDERS = {
-    ".txt": "text",
-    ".jsonl": "json",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-}
-_COMPRESSED = (".gz",)
-_USAGE = """--metadata '{"dispersion": {"text": "my/*.jsonl", "field": "text"}}'"""
+_BATCH_CHARACTERS = 1 << 24
+_OVERHEAD = 64  # of a string in Python
 
 
 def user_text(**metadata: Any) -> dict[str, Dataset]:
@@ -36,107 +35,53 @@ def user_text(**metadata: Any) -> dict[str, Dataset]:
 
     Options: ``text``, a file name or glob pattern, or a list of them (.txt: one document a file; .jsonl,
     .json, .csv, .tsv, .parquet: one a row; each may be .gz); ``field``, the column that holds the text
-    (default "text"); ``name``, under which the record keeps the corpus; ``max_documents`` and ``seed``, a random
-    sample without replacement, in the order of the files.
+    (default "text"); ``name``, under which the record keeps the corpus; ``max_documents`` (or "all") and ``seed``, a
+    random sample without replacement, in the order of the files.
 
     Raises:
         TaskError: names the file or option that is wrong, and the fix.
     """
     options = metadata.get("dispersion") or {}
-    files = _files(options.get("text"))
-    builder = _builder(files)
-    dataset = _load(builder, files)
-    field = options.get("field", "text")
-    if field not in dataset.column_names:
-        raise TaskError(
-            f"dispersion_text: no field {field!r} in {files[0]}; there are {', '.join(dataset.column_names)}"
-        )
-    dataset = dataset.select_columns([field])
-    if field != "text":
-        dataset = dataset.rename_column(field, "text")
-    if dataset.features["text"].dtype not in ("string", "large_string"):
-        raise TaskError(f"dispersion_text: field {field!r} holds {dataset.features['text'].dtype}, not text")
-    dataset = dataset.filter(lambda text: bool(text and text.strip()), input_columns="text")
-    if not len(dataset):
-        raise TaskError(f"dispersion_text: field {field!r} of {files[0]} holds no document with text in it")
-    return {"test": _sampled(dataset, options.get("max_documents"), options.get("seed", 0))}
+    for name in ("field", "name"):
+        if not isinstance(options.get(name, ""), str):
+            raise TaskError(f"dispersion_text: {name} must be a string, not {options[name]!r}")
+    chosen, field = selection("dispersion_text", options), options.get("field", "text")
+    files = files_of(options.get("text"))
+    documents = _kept(text for file in files for text in texts(file, field))
+    if not len(documents):
+        listed = ", ".join(map(str, files[:3])) + (", ..." if len(files) > 3 else "")
+        raise TaskError(f"dispersion_text: {listed}: no document with text in it (field {field!r})")
+    return {"test": sampled(documents, chosen)}
 
 
-def _files(patterns: Any) -> list[str]:
-    if not patterns:
-        raise TaskError(f"dispersion_text: no text given; say where it is with {_USAGE}")
-    found: set[str] = set()
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        matches = glob(str(Path(pattern).expanduser()), recursive=True)  # noqa: PTH207 (absolute patterns too)
-        files = [match for match in matches if Path(match).is_file()]
-        if not files:
-            raise TaskError(f"dispersion_text: no file matches {pattern!r} (from {Path.cwd()})")
-        found.update(files)
-    return sorted(found)
+def _kept(documents: Iterable[str]) -> Dataset:
+    """The texts as a dataset of one column, ``text``, on disk in a file that is gone as soon as nothing maps it."""
+    from datasets import Dataset
 
-
-def _ending(file: str) -> str:
-    path = Path(file)
-    return path.with_suffix("").suffix.lower() if path.suffix.lower() in _COMPRESSED else path.suffix.lower()
-
-
-def _builder(files: list[str]) -> str:
-    builders: dict[str, str] = {}
-    for file in files:
-        if _ending(file) not in _BUILDERS:
-            raise TaskError(f"dispersion_text: cannot read {file}; it may be {', '.join(_BUILDERS)}, each also as .gz")
-        builders.setdefault(_BUILDERS[_ending(file)], file)
-    if len(builders) > 1:
-        one, other = list(builders.values())[:2]
-        raise TaskError(f"dispersion_text: {one} and {other} are of different kinds; give files of one kind")
-    return next(iter(builders))
-
-
-def _load(builder: str, files: list[str]) -> Dataset:
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetGenerationError
-
-    options: dict[str, Any] = {"sample_by": "document"} if builder == "text" else {}
-    if builder == "csv" and _ending(files[0]) == ".tsv":
-        options["sep"] = "\t"
+    # A fingerprint of its own: else `datasets` would pickle all of the text to make one.
+    schema = pa.schema({"text": pa.large_string()}, {"huggingface": json.dumps({"fingerprint": uuid4().hex})})
     try:
-        return load_dataset(builder, data_files={"test": files}, split="test", **options)
-    except StopIteration:  # what `datasets` makes of files without a row
-        raise TaskError(f"dispersion_text: {', '.join(files[:3])} hold no document") from None
-    except (DatasetGenerationError, OSError, ValueError) as error:
-        for file in files:
-            _check_readable(file)
-        cause = error.__cause__ or error
-        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
-        raise TaskError(f"dispersion_text: cannot read {', '.join(files[:3])} as {builder}: {reason}") from None
-
-
-def _check_readable(file: str) -> None:
-    """Says which of many files is at fault, in one line, where it is permission or encoding."""
-    import gzip
-
-    opener = gzip.open if Path(file).suffix.lower() in _COMPRESSED else open
-    try:
-        if _ending(file) == ".parquet":
-            return
-        with opener(file, "rt", encoding="utf-8") as lines:
-            for _ in lines:
-                pass
-    except UnicodeDecodeError as error:
+        # Where a file that is mapped cannot be removed (Windows), it stays.
+        with TemporaryDirectory(prefix="lm-eval-dispersion-", ignore_cleanup_errors=True) as folder:
+            file = str(Path(folder) / "texts.arrow")
+            with pa.ipc.new_stream(file, schema) as stream:
+                for batch in _batches(documents):
+                    stream.write_batch(pa.record_batch([pa.array(batch, pa.large_string())], schema=schema))
+            return Dataset.from_buffer(pa.memory_map(file).read_buffer())
+    except OSError as error:
         raise TaskError(
-            f"dispersion_text: {file} is not UTF-8 (byte {error.start}); convert it, e.g. with iconv"
+            f"dispersion_text: no room for a copy of the text ({error}); set TMPDIR to where there is"
         ) from None
-    except (OSError, EOFError) as error:
-        raise TaskError(f"dispersion_text: cannot read {file}: {error}") from None
 
 
-def _sampled(dataset: Dataset, count: Any, seed: Any) -> Dataset:
-    if count is None:
-        return dataset
-    for name, value, least in (("max_documents", count, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise TaskError(f"dispersion_text: {name} must be a whole number of at least {least}, not {value!r}")
-    if count >= len(dataset):
-        return dataset
-    chosen = np.random.default_rng(seed).choice(len(dataset), size=count, replace=False)
-    return dataset.select(np.sort(chosen))
+def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in documents:
+        batch.append(text)
+        characters += len(text) + _OVERHEAD
+        if characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
