@@ -12,7 +12,7 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval_dispersion import __version__
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.harness._metric import Metric
-from lm_eval_dispersion.harness._options import checked_options
+from lm_eval_dispersion.harness._options import Options
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
 from lm_eval_dispersion.harness._wrap import stock_task
@@ -42,7 +42,6 @@ class DispersionTask:
         base, stock_config = stock_task(config)
         metadata = stock_config.get("metadata") or {}
         warn_of_secrets(metadata)
-        checked_options(stock_config["task"], metadata)
         recording_class: Any = type(f"Dispersion{base.__name__}", (_Records, base), {})
         return recording_class(config=stock_config)
 
@@ -58,7 +57,10 @@ class _Records(Task):
         self._dataset = config.get("dataset_path") or (config.get("dataset_kwargs") or {}).get("repository")
         metadata = dict(config.get("metadata") or {})
         self._base_task: str | None = metadata.pop("wraps", None)
-        self._options: dict[str, Any] = metadata.get("dispersion") or {}
+        self._options = Options(config)
+        if config.get("custom_dataset"):
+            # lm_eval calls it with both, and the metadata holds every model argument, `revision` for one.
+            metadata = {k: v for k, v in metadata.items() if k not in (config.get("dataset_kwargs") or {})}
         self._recording = Recording()
         self._summary: Summary | None = None
         self._document = -1
@@ -100,6 +102,7 @@ class _Records(Task):
 
     def build_all_requests(self, **kwargs: Any) -> None:
         """As lm_eval's; then each request asks for the type of ours that records."""
+        self._options.refuse_what_no_task_takes()
         self._recording, self._summary = Recording(), None  # a task object may be evaluated more than once
         self.seen_contexts.clear()
         self.OUTPUT_TYPE = self._stock_output_type
@@ -185,7 +188,7 @@ class _Records(Task):
                 self.summary,
                 task=self._name,
                 base_task=self._base_task,
-                options=self._options,
+                options=self._options.values,
                 plugin_version=__version__,
             )
         return config | {"metadata": metadata}
