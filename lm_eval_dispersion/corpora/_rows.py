@@ -147,7 +147,8 @@ def _of_csv(file: Path, field: str) -> Found:
 def _of_parquet(file: Path, field: str) -> Found:
     """One row a text, whatever type of string its column is of."""
     with _binary(file) as stream:
-        table = ParquetFile(stream, buffer_size=1 << 20)  # without a buffer all of a row group is read at once
+        # else all of a row group is read at once
+        table = ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
         _require(field, table.schema_arrow.names, file)
         row = 0
         for batch in table.iter_batches(_PARQUET_ROWS, columns=[field]):
