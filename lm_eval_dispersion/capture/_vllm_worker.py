@@ -173,7 +173,10 @@ class _Recorder:
         if state is not None and self.slots:
             pieces = self._pieces(self._offsets(state))
             if pieces:
-                self._reduce(pieces, [*(state.aux_hidden_states or ()), state.hidden_states])
+                # Those that nobody asked for here are a speculative draft's (EAGLE-3), of layers of its choice.
+                asked = getattr(self.runner, "dispersion_all_layers", False)
+                auxiliary = state.aux_hidden_states if asked else None
+                self._reduce(pieces, [*(auxiliary or ()), state.hidden_states])
         return self._inner["sample_tokens"](*args, **kwargs)
 
     def _offsets(self, state: Any) -> dict[str, int]:
