@@ -114,15 +114,22 @@ class HFCapture:
             awaited.setdefault(requests[index].args[0], []).append(index)
         texts: list[str] = []
         uncut: list[int] = []
+        leading: list[int] = []
 
         def encode(inner: Callable[..., Any], strings: list[str], *args: Any, **kwargs: Any) -> Any:
-            nonlocal texts, uncut
+            nonlocal texts, uncut, leading
             ids, mask = inner(strings, *args, **kwargs)
-            texts, uncut = list(strings), mask.sum(1).tolist()
+            texts, uncut, leading = list(strings), mask.sum(1).tolist(), self._leading(ids, mask)
             if kwargs.get("truncation") or ids.shape[1] == kwargs.get("left_truncate_len"):
-                # Only here can a prompt have been cut; its whole length is one more tokenization away.
-                whole = kwargs | {"left_truncate_len": None, "truncation": False}
-                uncut = inner(strings, *args, **whole)[1].sum(1).tolist()
+                # Only here can a prompt have been cut; what it was is one more tokenization away.
+                cut_by_tokenizer = kwargs | {"left_truncate_len": None}
+                whole = inner(strings, *args, **cut_by_tokenizer | {"truncation": False})
+                before = inner(strings, *args, **cut_by_tokenizer) if kwargs.get("truncation") else whole
+                # lm_eval cuts at the left, the prefix with it; a tokenizer keeps the one that it adds.
+                lost = (before[1].sum(1) > mask.sum(1)).tolist()
+                rows = zip(lost, leading, self._leading(*whole), strict=True)
+                leading = [0 if gone else min(both) for gone, *both in rows]
+                uncut = whole[1].sum(1).tolist()
             return ids, mask
 
         def generate(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -132,7 +139,7 @@ class HFCapture:
                 if text in awaited and text not in (texts[s.row] for s in spans):
                     begin, length = int(mask[row].argmax()), int(mask[row].sum())
                     cut = uncut[row] > length
-                    skip = 0 if cut else prefix_length(self._prefixes, ids[row, begin:].tolist())
+                    skip = leading[row]
                     if skip < length:
                         mine = tuple(owners[index] for index in awaited[text])
                         spans.append(Span(row, begin + skip, begin + length, cut, mine))
@@ -152,6 +159,11 @@ class HFCapture:
             answers = list(self._lm.generate_until(requests))
         require_all(awaited)
         return answers
+
+    def _leading(self, ids: torch.Tensor, mask: torch.Tensor) -> list[int]:
+        """How many tokens of each row lead it that count nowhere."""
+        rows = zip(ids, mask.bool(), strict=True)
+        return [prefix_length(self._prefixes, tokens[own].tolist()) for tokens, own in rows]
 
     @contextmanager
     def _reducing(self) -> Iterator[Reductions]:

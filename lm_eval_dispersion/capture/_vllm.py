@@ -148,8 +148,8 @@ class VLLMCapture:
             encoded = inner(strings, *args, **kwargs)
             if not isinstance(strings, str):
                 for index, owner in owners.items():
-                    tokens, cut = self._as_sent(encoded[index], requests[index].args[1])
-                    start = 0 if cut else prefix_length(self._prefixes, tokens)
+                    tokens, begins = self._as_sent(encoded[index], requests[index].args[1])
+                    cut, start = len(tokens) < len(encoded[index]), prefix_length(self._prefixes, tokens[:begins])
                     if len(tokens) > start:
                         one = Waiting(index, start, len(tokens), cut, (owner,))
                         waiting.setdefault(name_of(tokens), []).append(one)
@@ -173,8 +173,8 @@ class VLLMCapture:
             raise AttributionError(f"{len(waiting)} prompts were never handed to vLLM")
         return answers
 
-    def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], bool]:
-        """A prompt as lm_eval's ``VLLM.generate_until`` cuts it, by the same functions."""
+    def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], int]:
+        """A prompt as lm_eval's ``VLLM.generate_until`` cuts it, and how many of its tokens are its beginning."""
         from lm_eval.models.utils import maybe_truncate
 
         lm = self._lm
@@ -182,4 +182,6 @@ class VLLMCapture:
         sent, _ = maybe_truncate(
             tokens, max_gen_toks=room, max_model_len=lm.max_length, side=lm.truncation_side, verbose=False
         )
-        return list(sent), len(sent) < len(tokens)
+        if len(sent) == len(tokens):
+            return list(sent), len(sent)
+        return list(sent), {"right": len(sent), "middle": len(sent) // 2}.get(lm.truncation_side, 0)
