@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from lm_eval_dispersion.capture._causal import why_not_causal
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import (
@@ -49,6 +50,8 @@ class VLLMCapture:
             )
         if lm.model.llm_engine.vllm_config.parallel_config.pipeline_parallel_size > 1:
             raise Unsupported("pipeline_parallel_size > 1 is out of reach of dispersion; use tensor_parallel_size")
+        if why := why_not_causal(lm.model.llm_engine.vllm_config.model_config.hf_config):
+            raise Unsupported(f"the model is not causal ({why}); dispersion is defined on causal language models")
         self._lm = lm
         self._prefixes = prefix_tokens(lm)
         self._engine = Engine(lm.model)

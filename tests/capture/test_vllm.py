@@ -15,7 +15,7 @@ from conftest import Cli, CliHere, results
 from jsonschema import validate
 from models import END, train_tokenizer
 from reference import leading, profile, states
-from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig
 from vllm_engine import ALL, MACHINE, agree, engine, heard, news, prompted, requests, rolled, save_small
 
 from lm_eval_dispersion.capture import Unsupported, capture_for
@@ -192,4 +192,8 @@ def test_engines_out_of_reach_are_refused() -> None:
     stages = SimpleNamespace(parallel_config=SimpleNamespace(pipeline_parallel_size=2))
     lm.model = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=stages))
     with pytest.raises(Unsupported, match=r"pipeline_parallel_size .* tensor_parallel_size"):
+        capture_for(lm)
+    stages.parallel_config.pipeline_parallel_size = 1
+    stages.model_config = SimpleNamespace(hf_config=LlamaConfig(is_causal=False))
+    with pytest.raises(Unsupported, match=r"not causal \(.*is_causal=False\)"):
         capture_for(lm)
