@@ -120,6 +120,7 @@ def _measure(
     requests = [Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
     owners = {number: Owner(recording.sums, number) for number in range(len(texts))}
     loglikelihoods = capture.loglikelihood_rolling(requests, owners, on_window, definition)
+    layers = layers or list(range(recording.layers))
     summary = Summary(recording, prompts=False)
     sums = recording.sums.across, recording.sums.all_pairs
     across, all_pairs = (_of(pairs.dispersion(), len(layers)) for pairs in sums)

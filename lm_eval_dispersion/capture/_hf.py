@@ -47,7 +47,7 @@ class HFCapture:
 
     def layers(self, definition: Definition) -> list[int]:
         """See ``Capture``."""
-        return definition.shown(self._tap.depth)
+        return [] if self._tap.depth is None else definition.shown(self._tap.depth)
 
     def fingerprint(self) -> str | None:
         """See ``Capture``."""
@@ -97,15 +97,22 @@ class HFCapture:
             awaited.setdefault(requests[index].args[0], []).append(index)
         texts: list[str] = []
         uncut: list[int] = []
+        leading: list[int] = []
 
         def encode(inner: Callable[..., Any], strings: list[str], *args: Any, **kwargs: Any) -> Any:
-            nonlocal texts, uncut
+            nonlocal texts, uncut, leading
             ids, mask = inner(strings, *args, **kwargs)
-            texts, uncut = list(strings), mask.sum(1).tolist()
+            texts, uncut, leading = list(strings), mask.sum(1).tolist(), self._leading(ids, mask)
             if kwargs.get("truncation") or ids.shape[1] == kwargs.get("left_truncate_len"):
-                # Only here can a prompt have been cut; its whole length is one more tokenization away.
-                whole = kwargs | {"left_truncate_len": None, "truncation": False}
-                uncut = inner(strings, *args, **whole)[1].sum(1).tolist()
+                # Only here can a prompt have been cut; what it was is one more tokenization away.
+                cut_by_tokenizer = kwargs | {"left_truncate_len": None}
+                whole = inner(strings, *args, **cut_by_tokenizer | {"truncation": False})
+                before = inner(strings, *args, **cut_by_tokenizer) if kwargs.get("truncation") else whole
+                # lm_eval cuts at the left, the prefix with it; a tokenizer keeps the one that it adds.
+                lost = (before[1].sum(1) > mask.sum(1)).tolist()
+                rows = zip(lost, leading, self._leading(*whole), strict=True)
+                leading = [0 if gone else min(both) for gone, *both in rows]
+                uncut = whole[1].sum(1).tolist()
             return ids, mask
 
         def generate(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -115,7 +122,7 @@ class HFCapture:
                 if indices := awaited.pop(text, ()):
                     begin, length = int(mask[row].argmax()), int(mask[row].sum())
                     cut = uncut[row] > length
-                    skip = 0 if cut else prefix_length(self._prefixes, ids[row, begin:].tolist())
+                    skip = leading[row]
                     if skip < length:
                         mine = tuple(owners[index] for index in indices)
                         spans.append(Span(row, begin + skip, begin + length, cut, mine, tuple(indices)))
@@ -127,6 +134,11 @@ class HFCapture:
             hand_over(passes.results(), on_prompt)
         require_all(awaited)
         return answers
+
+    def _leading(self, ids: torch.Tensor, mask: torch.Tensor) -> list[int]:
+        """How many tokens of each row lead it that count nowhere."""
+        rows = zip(ids, mask.bool(), strict=True)
+        return [prefix_length(self._prefixes, tokens[own].tolist()) for tokens, own in rows]
 
     @contextmanager
     def _listened(self, definition: Definition, on_prompt: OnPrompt | None = None) -> Iterator[_Passes]:
@@ -183,7 +195,9 @@ class _Passes:
             return forward()
 
     def _show(self, add: Callable[[int, torch.Tensor], None], layer: int, state: torch.Tensor) -> None:
-        if layer in self._place:
+        if not self._place:
+            add(layer, state)
+        elif layer in self._place:
             add(self._place[layer], state)
 
     def so_far(self) -> Results:

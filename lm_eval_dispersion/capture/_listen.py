@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 from lm_eval_dispersion.capture._protocol import AttributionError
@@ -15,12 +16,15 @@ logger = logging.getLogger("lm_eval.dispersion")
 
 @contextmanager
 def listening(lm: Any, **listeners: Callable[..., Any]) -> Iterator[None]:
-    """Calls ``listener(method, *args)`` in place of ``lm.method(*args)``, on this object and in this block."""
+    """Calls ``listener(method, *args)`` in place of ``lm.method(*args)``, on this object and in this block.
+
+    It looks like the method to whoever asks for its signature (``generate`` of transformers does).
+    """
     inner = {name: getattr(lm, name) for name in listeners}
     shadowed = {name: vars(lm)[name] for name in listeners if name in vars(lm)}
 
     def bound(name: str) -> Callable[..., Any]:
-        return lambda *args, **kwargs: listeners[name](inner[name], *args, **kwargs)
+        return wraps(inner[name])(lambda *args, **kwargs: listeners[name](inner[name], *args, **kwargs))
 
     for name in listeners:
         setattr(lm, name, bound(name))

@@ -98,6 +98,8 @@ class Capture(Protocol):
     def layers(self, definition: Definition) -> list[int]:
         """Which hidden states are reduced: h[l] in transformers' convention. An engine may show the last one alone.
 
+        Empty where it is not known before a forward pass how many there are: then all of them.
+
         Raises:
             TaskError: for a layer that the model has not.
         """

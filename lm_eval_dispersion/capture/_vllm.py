@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from lm_eval_dispersion._definition import Definition
+from lm_eval_dispersion.capture._causal import why_not_causal
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
 from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners, Unsupported
@@ -43,6 +44,8 @@ class VLLMCapture:
             )
         if lm.model.llm_engine.vllm_config.parallel_config.pipeline_parallel_size > 1:
             raise Unsupported("pipeline_parallel_size > 1 is out of reach of dispersion; use tensor_parallel_size")
+        if why := why_not_causal(lm.model.llm_engine.vllm_config.model_config.hf_config):
+            raise Unsupported(f"the model is not causal ({why}); dispersion is defined on causal language models")
         self._lm = lm
         self._prefixes = prefix_tokens(lm)
         self._engine = Engine(lm.model)
@@ -150,8 +153,8 @@ class VLLMCapture:
             encoded = inner(strings, *args, **kwargs)
             if not isinstance(strings, str):
                 for index, owner in owners.items():
-                    tokens, cut = self._as_sent(encoded[index], requests[index].args[1])
-                    start = 0 if cut else prefix_length(self._prefixes, tokens)
+                    tokens, begins = self._as_sent(encoded[index], requests[index].args[1])
+                    cut, start = len(tokens) < len(encoded[index]), prefix_length(self._prefixes, tokens[:begins])
                     if len(tokens) > start:
                         inputs.append((tokens, Span(-1, start, len(tokens), cut, (owner,), (index,))))
                         measured.add(name_of(tokens))
@@ -173,8 +176,8 @@ class VLLMCapture:
             hand_over(recording.results(), on_prompt)
         return answers
 
-    def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], bool]:
-        """A prompt as lm_eval's ``VLLM.generate_until`` cuts it, by the same functions."""
+    def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], int]:
+        """A prompt as lm_eval's ``VLLM.generate_until`` cuts it, and how many of its tokens are its beginning."""
         from lm_eval.models.utils import maybe_truncate
 
         lm = self._lm
@@ -182,4 +185,6 @@ class VLLMCapture:
         sent, _ = maybe_truncate(
             tokens, max_gen_toks=room, max_model_len=lm.max_length, side=lm.truncation_side, verbose=False
         )
-        return list(sent), len(sent) < len(tokens)
+        if len(sent) == len(tokens):
+            return list(sent), len(sent)
+        return list(sent), {"right": len(sent), "middle": len(sent) // 2}.get(lm.truncation_side, 0)

@@ -186,7 +186,9 @@ class _Recorder:
         if state is None or not self.underway:
             return
         if parts := self._parts(self._offsets(state)):
-            states = [*(state.aux_hidden_states or ()), state.hidden_states]
+            # Auxiliary ones that nobody asked for here are a speculative draft's (EAGLE-3), of layers of its choice.
+            asked = getattr(self.runner, "dispersion_all_layers", False)
+            states = [*((state.aux_hidden_states if asked else None) or ()), state.hidden_states]
             self._reduce(parts, states if self.places is None else [states[place] for place in self.places])
 
     def _offsets(self, state: Any) -> dict[str, int]:

@@ -40,7 +40,7 @@ def measured(look: Look, kind: str, requests: list[Instance], definition: Defini
     answers, recordings = call(look, kind, requests, definition)
     for recording in recordings.values():
         recording.described, recording.definition = look.described, definition
-        recording.shown = capture.layers(definition)
+        recording.shown = capture.layers(definition) or list(range(recording.layers))
     return answers, recordings
 
 

@@ -86,6 +86,13 @@ def all_layers() -> None:
         has(CPUModelRunner, "load_model", "get_model")
 
 
+def model_configuration() -> None:
+    """Says what a model is, and whether it is causal."""
+    from vllm.config import ModelConfig
+
+    declares(ModelConfig, "hf_config", "hf_text_config", "dtype", "quantization", "max_model_len")
+
+
 def prefix_cache() -> None:
     """Is not read for a prompt that is measured."""
     from vllm import SamplingParams
@@ -103,4 +110,13 @@ def _runner(module: Any) -> None:
     declares(module.ExecuteModelState, "hidden_states", "aux_hidden_states")
 
 
-LOOKS = (plugin, workers, scheduler_output, model_runner, model_runner_v2, all_layers, prefix_cache)
+LOOKS = (
+    plugin,
+    workers,
+    scheduler_output,
+    model_runner,
+    model_runner_v2,
+    all_layers,
+    model_configuration,
+    prefix_cache,
+)

@@ -14,15 +14,18 @@ from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
+    Gemma3Config,
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     GPTNeoXConfig,
+    JambaConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
     OlmoeConfig,
+    OlmoHybridConfig,
     OPTConfig,
     PhiConfig,
     PreTrainedConfig,
@@ -52,13 +55,18 @@ SIZES = {
     "pad_token_id": 0,
 }
 GATED = SIZES | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+GEMMA3 = GATED | {"sliding_window": 8, "layer_types": ["sliding_attention"] * 2 + ["full_attention"]}
+IMAGES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2} | {
+    "image_size": 28,
+    "patch_size": 14,
+}
 
 ARCHITECTURES = {
     "llama": LlamaConfig(**GATED),
     "qwen2": Qwen2Config(**GATED),
     "qwen3": Qwen3Config(**GATED),
     "gemma": GemmaConfig(**GATED),
-    "gemma3": Gemma3TextConfig(**GATED, sliding_window=8, layer_types=["sliding_attention"] * 2 + ["full_attention"]),
+    "gemma3": Gemma3TextConfig(**GEMMA3),
     "gpt2": GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=4, n_head=4, n_positions=64, bos_token_id=1),
     "gpt_neox": GPTNeoXConfig(**SIZES, intermediate_size=48),
     "opt": OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=32),
@@ -67,6 +75,15 @@ ARCHITECTURES = {
     "mistral": MistralConfig(**GATED, sliding_window=8),
     "mixtral": MixtralConfig(**GATED, num_local_experts=4),
     "olmoe": OlmoeConfig(**SIZES, intermediate_size=16, num_experts=4, num_experts_per_tok=2),
+    # Blocks of two classes.
+    "jamba": JambaConfig(
+        **SIZES, intermediate_size=48, num_key_value_heads=2, num_experts=2, attn_layer_period=2, attn_layer_offset=1
+    ),
+    "olmo_hybrid": OlmoHybridConfig(
+        **SIZES, intermediate_size=48, layer_types=["linear_attention", "full_attention", "linear_attention"]
+    ),
+    # A decoder beside an image encoder.
+    "gemma3-images": Gemma3Config(text_config=GEMMA3, vision_config=IMAGES, mm_tokens_per_image=4),
     "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=3, state_size=8),
     "falcon": FalconConfig(**SIZES, new_decoder_architecture=False),
     "bloom": BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=3, n_head=4),
@@ -249,11 +266,12 @@ def test_a_projected_last_state_of_another_size() -> None:
 # --- adapters
 
 
-def test_lora_adapters() -> None:
+@pytest.mark.parametrize(("name", "adapted"), [("llama", ["q_proj", "v_proj"]), ("falcon", ["query_key_value"])])
+def test_lora_adapters(name: str, adapted: list[str]) -> None:
     torch.manual_seed(0)
-    lora = LoraConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    plain = [reduced.dispersion for reduced in tapped(tiny("llama"))[1]]
-    model = get_peft_model(tiny("llama"), lora).eval()
+    lora = LoraConfig(task_type=TaskType.CAUSAL_LM, target_modules=adapted, init_lora_weights=False)
+    plain = [reduced.dispersion for reduced in tapped(tiny(name))[1]]
+    model = get_peft_model(tiny(name), lora).eval()
     # the adapter is at work in what is compared
     assert abs(tapped(model)[1][0].dispersion[-1] - plain[0][-1]) > 1e-3
     assert _hooks(model) == 0

@@ -13,9 +13,9 @@ import pytest
 import torch
 from conftest import Cli, CliHere, results
 from jsonschema import validate
-from models import train_tokenizer
+from models import END, train_tokenizer
 from reference import leading, profile, states
-from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig
 from vllm_engine import ALL, MACHINE, agree, engine, heard, news, prompted, requests, rolled, save_small
 
 from lm_eval_dispersion.capture import Unsupported, capture_for
@@ -97,6 +97,26 @@ def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: A
     assert answers == stock and sums.across.count.tolist() == [3] * len(vectors)
 
 
+@pytest.mark.parametrize("side", ["left", "right", "middle"])
+def test_of_a_prompt_that_was_cut_the_prefix_counts_nowhere_if_its_beginning_is_left(
+    lm: Any, model: Any, texts: list[str], side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left where it is cut at the left begins with an end of text too, by chance: that one counts."""
+    text = END + texts[0] + END + texts[1][:100]
+    tokens = lm.tok_encode(text)
+    end = len(tokens) - tokens[::-1].index(lm.eot_token_id) - 1
+    last = len(tokens) - end
+    sent = {"left": tokens[end:], "right": tokens[:last], "middle": tokens[:last] + tokens[end:]}[side]
+    assert sent[0] == lm.eot_token_id and sent[1] != sent[0] and 2 * last < len(tokens)
+    monkeypatch.setattr(lm, "truncation_side", side)
+    monkeypatch.setattr(lm, "_max_length", len(sent) + 4)
+    made = requests("generate_until", [(text, {"until": ["\n\n"], "max_gen_toks": 4, "do_sample": False})])
+    _, found, _ = prompted(capture_for(lm).generate_until, made)
+    vectors = states(model, sent)[:, 0 if side == "left" else 1 :]
+    assert found[0].truncated and found[0].vectors == vectors.shape[1]
+    np.testing.assert_allclose(found[0].dispersion, profile(vectors), atol=1e-5)
+
+
 def test_a_worker_that_is_not_recording_is_left_alone(lm: Any, texts: list[str]) -> None:
     rolled(lm, texts[:1])
     assert lm.model.collective_rpc("dispersion_take") == [b""]
@@ -172,4 +192,8 @@ def test_engines_out_of_reach_are_refused() -> None:
     stages = SimpleNamespace(parallel_config=SimpleNamespace(pipeline_parallel_size=2))
     lm.model = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=stages))
     with pytest.raises(Unsupported, match=r"pipeline_parallel_size .* tensor_parallel_size"):
+        capture_for(lm)
+    stages.parallel_config.pipeline_parallel_size = 1
+    stages.model_config = SimpleNamespace(hf_config=LlamaConfig(is_causal=False))
+    with pytest.raises(Unsupported, match=r"not causal \(.*is_causal=False\)"):
         capture_for(lm)

@@ -78,6 +78,7 @@ class Newer:
 
     def __init__(self, states: dict[str, torch.Tensor]) -> None:
         self.states, self.execute_model_state = states, None
+        self.dispersion_all_layers = True
         self.order: list[str] = []
 
     def execute_model(self, output: Any) -> None:
@@ -181,6 +182,19 @@ def test_chunks_mixed_lengths_and_preemption_on_the_newer_runner(
         assert one["count"].tolist() == [count] * LAYERS
     recorder.detach()
     assert "execute_model" not in vars(runner) and "sample_tokens" not in vars(runner)
+
+
+def test_auxiliary_states_of_a_speculative_draft_are_none_of_ours(states: dict[str, torch.Tensor]) -> None:
+    """A draft of EAGLE-3's kind asks the engine for a few layers; of the record they are no part."""
+    runner = Newer(states)
+    runner.dispersion_all_layers = False
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)])]})
+    runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
+    runner.sample_tokens()
+    (one,) = taken(worker).values()
+    assert one["counts"].tolist() == [[7, 0, 0]]
+    np.testing.assert_allclose(1 - (one["square"] - 7) / 42, profile(states["b-2"][-1:]), atol=1e-6)
+    assert {found["count"].tolist() == [1] for found in pieces(dispersion_take_sums, worker)} == {True}
 
 
 def test_a_cached_prefix_never_shrinks_a_prompt_in_silence(states: dict[str, torch.Tensor]) -> None:

@@ -142,6 +142,10 @@ def cases(marker: Path) -> dict[str, Case]:
         "no language model": Case(
             harmless(config__json=config(model_type="bert", architectures=["BertForMaskedLM"])), no, "BertForMaskedLM"
         ),
+        "an encoder with the head of a language model": Case(
+            harmless(config__json=config(model_type="bert", architectures=["BertLMHeadModel"])), no, "reads both ways"
+        ),
+        "attention to what comes later": Case(harmless(config__json=config(is_causal=False)), no, "is_causal: false"),
         "no architecture": Case(harmless(config__json=config(architectures=None)), no, "no architecture"),
         "no model type": Case(harmless(config__json=config(model_type=None)), no, "no model_type"),
         "types that are no text": Case(

@@ -14,6 +14,12 @@ from dispersion_leaderboard.records import clean
 from dispersion_leaderboard.requests import Reason
 
 _SHOWN = 60
+# Encoders, whose attention is causal where `is_decoder` says so.
+_ENCODERS = frozenset({
+    "bert", "bert-generation", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert",
+    "reformer", "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta",
+    "xlm-roberta-xl", "xmod",
+})  # fmt: skip
 _PARSING = threading.Lock()
 """Python 3.11 fails where two threads parse at the same time (python/cpython#106905)."""
 
@@ -41,9 +47,33 @@ def reason_against(config: Mapping[str, Any]) -> tuple[Reason, str] | None:
     names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     # Models of text and images are loaded as their text part, under the name of the whole.
     if kind in causal and any(name in causal.values() or name.endswith("ForConditionalGeneration") for name in names):
-        return None
+        both_ways = _reads_both_ways(config)
+        return (Reason.NOT_CAUSAL_LM, f"{_shown(kind)} reads both ways: {both_ways}") if both_ways else None
     said = f"{_shown(kind)} ({_shown(', '.join(names) or 'no architecture')})"
     return Reason.NOT_CAUSAL_LM, f"{said} is no causal language model to transformers"
+
+
+def _reads_both_ways(config: Mapping[str, Any]) -> str | None:
+    """Why a state would depend on later tokens; the plugin (``capture/_causal.py``) asks the same of a loaded model.
+
+    Which types heed which setting is nowhere said but in transformers' code.
+    """
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, Mapping) else {}):
+        kind, silent = str(part.get("model_type")), "its config.json does not say"
+        if part.get("is_causal") is False:
+            return "its config.json says is_causal: false"
+        if (how := part.get("use_bidirectional_attention")) is True or how == "all":
+            return "its config.json says use_bidirectional_attention"
+        if kind in _ENCODERS and part.get("is_decoder") is not True:
+            return f"{silent} is_decoder: true"
+        if kind == "xlnet" and part.get("attn_type") != "uni":
+            return f'{silent} attn_type: "uni"'
+        if kind == "xlm" and part.get("causal") is not True:
+            return f"{silent} causal: true"
+        if kind == "cpmant":
+            return "it has no other attention"
+    return None
 
 
 def _shown(text: str) -> str:
