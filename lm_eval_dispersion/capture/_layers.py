@@ -72,11 +72,6 @@ class LayerTap:
         self._pass = ExitStack()
 
     @property
-    def depth(self) -> int:
-        """L: the last hidden state is h[L]."""
-        return len(self._declared[1]) if self._declared else int(self._outer.config.num_hidden_layers)
-
-    @property
     def depth(self) -> int | None:
         """L, where the last hidden state is h[L]; None where only a forward pass will tell."""
         told = {len(self._blocks)} if self._decoder is not None else depths(self._outer)

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_utils import OutputRecorder
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 
+from lm_eval_dispersion import Definition
 from lm_eval_dispersion.capture import AttributionError, Owner, Sums, Unsupported, Window, capture_for
 from lm_eval_dispersion.capture._layers import LayerTap
 
@@ -116,7 +117,9 @@ def test_lm_evals_steered_model_is_measured_as_it_runs(tiny_llama: Path, tmp_pat
     found: list[Window] = []
     made = [Instance("loglikelihood_rolling", {}, (text,), 0, ("a task", 0, 1))]
     capture = capture_for(lm)
-    answers = capture.loglikelihood_rolling(made, {0: Owner(Sums(), 0)}, lambda _, window: found.append(window))
+    answers = capture.loglikelihood_rolling(
+        made, {0: Owner(Sums(), 0)}, lambda _, window: found.append(window), Definition()
+    )
     assert answers == lm.loglikelihood_rolling(made)
     tokens = torch.tensor([[lm.prefix_token_id, *lm.tok_encode(text)]])
     assert len(found) == 1 and found[0].reduced is not None

@@ -14,6 +14,7 @@ from reference import profile, states
 from tokenizers import processors
 from transformers import AutoTokenizer
 
+from lm_eval_dispersion import Definition
 from lm_eval_dispersion.capture import Owner, Reduced, Sums, capture_for
 
 MOST, NEW = 40, 4
@@ -39,7 +40,7 @@ def generated(lm: HFLM, prompts: list[str]) -> dict[int, Reduced]:
     found: dict[int, Reduced] = {}
     sums = Sums()
     owners = {i: Owner(sums, i) for i in range(len(made))}
-    capture_for(lm).generate_until(made, owners, found.__setitem__)
+    capture_for(lm).generate_until(made, owners, found.__setitem__, Definition())
     return found
 
 

@@ -18,6 +18,7 @@ from reference import leading, profile, states
 from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig
 from vllm_engine import ALL, MACHINE, agree, engine, heard, news, prompted, requests, rolled, save_small
 
+from lm_eval_dispersion import Definition
 from lm_eval_dispersion.capture import Unsupported, capture_for
 from lm_eval_dispersion.record import schema
 
@@ -49,7 +50,7 @@ def texts() -> list[str]:
 
 def test_every_layer_of_every_window_is_that_of_transformers(lm: Any, model: Any, texts: list[str]) -> None:
     assert agree(model, lm, texts, within=1e-5, nats=1e-4, layers=slice(None)) >= 5
-    assert capture_for(lm).window == 512
+    assert Definition().cut_at(capture_for(lm).limit) == Definition()
 
 
 @pytest.mark.slow
@@ -137,9 +138,9 @@ def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(tmp_p
         (said,) = lines
         assert said.levelname == "WARNING" and "\n" not in said.getMessage()
         assert "last hidden state only" in said.getMessage() and "Gemma3ForCausalLM" in said.getMessage()
-        described = capture_for(lm).describe()
-        assert described["layers"] == [reference.config.num_hidden_layers]
-        assert described["model"]["parameters"] == reference.num_parameters()
+        capture = capture_for(lm)
+        assert capture.layers(Definition()) == [reference.config.num_hidden_layers]
+        assert capture.describe()["model"]["parameters"] == reference.num_parameters()
 
 
 @pytest.mark.parametrize("which", ["folder", pytest.param("smollm2", marks=pytest.mark.slow)])

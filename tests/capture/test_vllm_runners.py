@@ -118,7 +118,7 @@ PROMPTS = {"a-1": list(range(12)), "b-2": list(range(20, 27)), "c-3": list(range
 
 def recording(runner: Newer, spans: Told, totals: bool = False) -> tuple[Any, _Recorder]:
     """The recorder, and a worker that has it."""
-    recorder = _Recorder(runner, totals)
+    recorder = _Recorder(runner, None, totals)
     worker = SimpleNamespace(dispersion_recorder=recorder)
     dispersion_await(worker, spans)
     return worker, recorder
@@ -188,12 +188,12 @@ def test_auxiliary_states_of_a_speculative_draft_are_none_of_ours(states: dict[s
     """A draft of EAGLE-3's kind asks the engine for a few layers; of the record they are no part."""
     runner = Newer(states)
     runner.dispersion_all_layers = False
-    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 7, [(0, 0)])]})
+    worker, _ = recording(runner, {name_of(PROMPTS["b-2"]): [(0, 0, 7, [(0, 0)])]})
     runner.execute_model(scheduled({"b-2": (PROMPTS["b-2"], 0)}, {}, {"b-2": 7}))
     runner.sample_tokens()
     (one,) = taken(worker).values()
-    assert one["counts"].tolist() == [[7, 0, 0]]
-    np.testing.assert_allclose(1 - (one["square"] - 7) / 42, profile(states["b-2"][-1:]), atol=1e-6)
+    assert one["zero"].tolist() == one["nonfinite"].tolist() == [0]
+    np.testing.assert_allclose(one["dispersion"], profile(states["b-2"][-1:]), atol=1e-6)
     assert {found["count"].tolist() == [1] for found in pieces(dispersion_take_sums, worker)} == {True}
 
 
@@ -255,7 +255,7 @@ def test_workers_without_the_plugin_are_told_of_in_one_line(raised: Exception) -
 
 def test_a_runner_without_a_seam_is_told_of_in_one_line() -> None:
     worker = SimpleNamespace(model_runner=SimpleNamespace(execute_model=None, sample_tokens=None))
-    workers = Workers(dispersion_begin(worker, False))
+    workers = Workers(dispersion_begin(worker, None, False))
     with pytest.raises(Unsupported, match=r"\AvLLM .* has no execute_model_state .*\Z"), Engine(workers).recording():
         pass
     assert workers.called == ["dispersion_begin", "dispersion_end"]

@@ -17,6 +17,7 @@ from lm_eval.api.instance import Instance
 from models import save_tiny_llama
 from reference import document_windows, profile
 
+from lm_eval_dispersion import Definition
 from lm_eval_dispersion.capture import Owner, Reduced, Sums, Window, capture_for
 from lm_eval_dispersion.corpora import demo_news
 
@@ -89,7 +90,8 @@ def prompted(run: Callable[..., Any], made: list[Instance]) -> tuple[list[Any], 
     """Records every request's prompt."""
     found: dict[int, Reduced] = {}
     sums = Sums()
-    answers = run(made, {i: Owner(sums, request.doc_id) for i, request in enumerate(made)}, found.__setitem__)
+    owners = {i: Owner(sums, request.doc_id) for i, request in enumerate(made)}
+    answers = run(made, owners, found.__setitem__, Definition())
     return answers, found, sums
 
 
@@ -99,7 +101,9 @@ def rolled(lm: Any, texts: list[str]) -> tuple[list[float], dict[int, list[Windo
     sums = Sums()
     made = requests("loglikelihood_rolling", [(text,) for text in texts])
     owners = {i: Owner(sums, i) for i in range(len(texts))}
-    answers = capture_for(lm).loglikelihood_rolling(made, owners, lambda i, w: found.setdefault(i, []).append(w))
+    capture, definition = capture_for(lm), Definition()
+    definition = definition.cut_at(capture.limit)
+    answers = capture.loglikelihood_rolling(made, owners, lambda i, w: found.setdefault(i, []).append(w), definition)
     return answers, found, sums
 
 

@@ -111,7 +111,7 @@ def test_a_compiled_model_and_one_that_searches_with_beams_have_stock_numbers(ti
     plain = Hidden(tiny_llama, lambda lm: None)
     options = {"gen_kwargs": {"num_beams": 2, "do_sample": False}}
     for lm in (plain, Hidden(tiny_llama, compiled)):
-        found = evaluate(lm, list(map(recorded, NAMES)), manager, **options)
+        found = evaluate(lm, [*map(recorded, NAMES), "stock_letters"], manager, **options)
         assert_stock_numbers(found, evaluate(plain, list(NAMES), manager, **options))
         for name in map(recorded, NAMES):
             record = found["configs"][name]["metadata"]["dispersion"]
