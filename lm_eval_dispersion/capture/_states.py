@@ -14,8 +14,8 @@ from lm_eval_dispersion.geometry import unit_sums
 
 # Bytes of states held until they are multiplied at once: small ones cost more to start than to sum.
 _HELD = 48 * 2**20
-# Positions that one product sums, at most; and those of a piece where positions are gathered.
-_WIDEST, _PIECE = 512, 64
+# Positions that one product sums, at most; and those of a piece where positions are gathered, the most first.
+_WIDEST, _PIECES = 512, (64, 32, 16, 8)
 
 
 class Summed(NamedTuple):
@@ -85,21 +85,23 @@ class _Pieces:
     """Where the vectors of spans lie in states of one shape: in pieces of n positions, each of one span.
 
     Where each row has one span, rows are the pieces. Of any other batch, as vLLM's, which is one row of many prompts,
-    the spans' positions are gathered, 64 a piece, and no others are read.
+    the spans' positions are gathered, up to 64 a piece, and few others are read.
     """
 
     def __init__(self, spans: Sequence[Span], like: Tensor, widest: int) -> None:
         rows, width, _ = like.shape
-        low, high = min(span.start for span in spans), max(span.stop for span in spans)
+        # Both ends at multiples of eight, where the batch has them: a GPU multiplies such rows faster.
+        low = min(span.start for span in spans) // 8 * 8
+        high = min(-(-max(span.stop for span in spans) // 8) * 8, width)
         gathers = [span.row for span in spans] != list(range(rows)) or high - low > widest
+        self._n = _size([span.stop - span.start for span in spans]) if gathers else high - low
         table: list[tuple[int, int, int, int, int]] = []
         last: list[tuple[int, int]] = []
         for i, span in enumerate(spans):
-            firsts = range(span.start, span.stop, _PIECE) if gathers else (low,)
+            firsts = range(span.start, span.stop, self._n) if gathers else (low,)
             table += [(i, span.row, first, span.start, span.stop) for first in firsts]
             last.append((len(table) - 1, span.stop - 1 - table[-1][2]))
         self._spans, self._columns = len(spans), slice(low, high)
-        self._n = _PIECE if gathers else high - low
         self._span, row, first, start, stop = _sent(table, like.device)
         position = first.unsqueeze(1) + torch.arange(self._n, device=like.device)
         self.members = (position >= start.unsqueeze(1)) & (position < stop.unsqueeze(1))
@@ -124,6 +126,12 @@ class _Pieces:
         wide = found.double() if found.is_floating_point() and found.device.type != "mps" else found
         joined = wide.new_zeros(found.shape[0], self._spans, *found.shape[2:])
         return joined.index_add_(1, self._span, wide).to(found.dtype)
+
+
+def _size(lengths: Sequence[int]) -> int:
+    """Of pieces: the largest of which a quarter at most is beyond the spans, which may be many and short."""
+    most = 1.25 * sum(lengths)
+    return next((n for n in _PIECES if sum(-(-length // n) * n for length in lengths) <= most), _PIECES[-1])
 
 
 def _sent(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
