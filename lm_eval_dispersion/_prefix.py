@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lm_eval.api.group import Group
@@ -55,31 +55,37 @@ class PrefixIndex(dict[str, Entry]):
         if self._made.get(name) is not entry:
             super().__setitem__(name, entry)
 
-    def matching(self, pattern: str) -> list[str]:
-        """The names that a pattern takes in, sorted.
+    def matching(self, pattern: str, listed: Iterable[str] | None = None) -> set[str]:
+        """The names that a pattern takes in.
 
         They are those that are listed, without tasks of ours that need an option which was not given; and where the
         pattern begins with the prefix and goes on with more than "anything", those made for what its rest matches.
+
+        Args:
+            pattern: as ``fnmatch`` takes it.
+            listed: what it matches of the real names, where that is known.
         """
-        found = {name for name in fnmatch.filter(self, pattern) if not self._lacks_option(name)}
+        real = fnmatch.filter(self, pattern) if listed is None else listed
+        found = {name for name in real if not self._lacks_option(name)}
         if len(found) > 1:
             found.discard(_GROUP)  # what matches it matches its tasks, and lm_eval refuses to take a task twice
         rest = _unprefixed(pattern)
         if rest != pattern and rest.strip("*?"):
             found.update(PREFIX + name for name in fnmatch.filter(self, rest) if not self._recorded(name))
-        return sorted(found)
+        return found
 
     def _real(self, name: str) -> Entry | None:
         return super().get(name)
 
     def _tasks_matching(self, pattern: str) -> set[str]:
         """Of what a pattern takes in, the tasks: a tag cannot hold groups, and other tags hold the same tasks."""
-        names = self.matching(pattern) if is_pattern(pattern) else []
+        names = self.matching(pattern) if is_pattern(pattern) else set()
         entries = {name: self._real(name) or self._real(_unprefixed(name)) for name in names}
         return {name for name, entry in entries.items() if entry is not None and entry.kind in _TASKS}
 
     def _lacks_option(self, name: str) -> bool:
-        config = self[name].cfg or {}
+        entry = self._real(name)
+        config = (entry and entry.cfg) or {}
         if not str(config.get("custom_dataset")).endswith("corpora.user_text"):
             return False
         return not any(_options(metadata).get("text") for metadata in (config.get("metadata"), self.metadata))

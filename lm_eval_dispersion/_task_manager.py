@@ -58,10 +58,11 @@ def _with_prefixed_names(match: Callable[..., list[str]]) -> Callable[..., list[
             return match(self, task_list)
         found: set[str] = set()
         for name in [task_list] if isinstance(task_list, str) else task_list:
+            theirs = match(self, [name])
             if is_pattern(name):
-                found.update(index.matching(name))
-            elif name in index:
-                found.add(name)
+                found.update(index.matching(name, theirs))
+            else:
+                found.update(theirs or ([name] if name in index else []))
         return sorted(found)
 
     return match_tasks
@@ -100,7 +101,7 @@ def _name_of_ours(spec: Any) -> str | None:
 
 def _index_of(manager: Any) -> PrefixIndex | None:
     """None for a task manager that made its index in a way of its own."""
-    index = getattr(manager, "task_index", None)
+    index = getattr(manager, "_index", None)
     if not isinstance(index, PrefixIndex):
         return None
     index.metadata = manager.metadata or {}

@@ -113,5 +113,5 @@ def _default_index() -> dict[str, Entry]:
     """For a task that is built by hand, outside a task manager."""
     from lm_eval.tasks import TaskManager
 
-    index: dict[str, Entry] = TaskManager().task_index
+    index: dict[str, Entry] = TaskManager()._index
     return index

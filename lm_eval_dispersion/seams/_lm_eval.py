@@ -14,9 +14,9 @@ def task_manager() -> None:
 
     has(tasks, "TaskManager")
     accepts(TaskManager.__init__, 1, "include_path", "include_defaults")
-    has(TaskManager, "_load_spec", "match_tasks", "task_index", "all_tasks")
+    has(TaskManager, "_load_spec", "match_tasks", "all_tasks")
     accepts(TaskManager.match_tasks, 2)
-    uses(TaskManager.__init__, "build", "metadata", "_factory")
+    uses(TaskManager.__init__, "build", "_index", "metadata", "_factory")
     uses(TaskManager.load, "_load_spec")
     index = TaskIndex.build([])
     if not isinstance(index, dict):

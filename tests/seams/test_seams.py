@@ -52,7 +52,6 @@ IMPORTS = sorted(
 ATTRIBUTES = [
     ("lm_eval.tasks.manager", "TaskManager._load_spec"),
     ("lm_eval.tasks.manager", "TaskManager.match_tasks"),
-    ("lm_eval.tasks.manager", "TaskManager.task_index"),
     ("lm_eval.tasks._index", "TaskIndex.build"),
     ("lm_eval.api.task", "Task.doc_iterator"),
     ("lm_eval.api.task", "Task.build_all_requests"),
