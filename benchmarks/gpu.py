@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
 
 WINDOW, BATCHES, TARGET = 512, (1, 8), 1.02
-RUN_SECONDS = 0.6  # of plain lm_eval, about
 # hidden size, size inside the MLP, blocks, attention heads, key-value heads, vocabulary, tied embeddings
 SHAPES = {
     "tiny": (64, 128, 2, 4, 2, 512, True),
@@ -68,6 +67,7 @@ class Bench:
     size: str
     batch: int
     pairs: int
+    seconds: float
 
     def __post_init__(self) -> None:
         self.lm.batch_size_per_gpu = self.batch
@@ -79,7 +79,7 @@ class Bench:
             measure(self._prepare(variant, 2))
         few = 4
         batch_seconds = measure(self._prepare(stock, few)).seconds / few
-        batches = max(2, round(RUN_SECONDS / batch_seconds))
+        batches = max(2, round(self.seconds / batch_seconds))
         variants = {"stock": stock, "again": stock, "recording": recording}
         samplers = {name: self._sampler(variant, batches) for name, variant in variants.items()}
         rounds = alternate(samplers, self.pairs, self.name)
@@ -166,6 +166,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: cuda")
     parser.add_argument("--pairs", type=int, default=12, help="rounds of each timing (default 12)")
+    parser.add_argument("--seconds", type=float, default=0.6, help="of plain lm_eval a call, about (default 0.6)")
     parser.add_argument("--sizes", help="of models (default: tiny on the CPU, else 0.1B,1B,8B)")
     arguments = parser.parse_args(given)
     arguments.sizes = (arguments.sizes or ("tiny" if arguments.device == "cpu" else "0.1B,1B,8B")).split(",")
@@ -195,7 +196,7 @@ def main(given: Sequence[str] | None = None) -> None:
     for size in arguments.sizes:
         lm = make(size, arguments.device)
         for batch in BATCHES:
-            bench = Bench(lm, size, batch, arguments.pairs)
+            bench = Bench(lm, size, batch, arguments.pairs, arguments.seconds)
             for said in bench.figures():
                 if isinstance(said, str):
                     notes.append(said)

@@ -84,6 +84,8 @@ class LayerTap:
             if self._decoder is None:
                 until_done.enter_context(listening(self._outer, forward=self._ask))
             else:
+                for block in self._blocks:
+                    until_done.enter_context(listening(block, forward=partial(self._block, block)))
                 handle = self._decoder.register_forward_pre_hook(self._before_decoder, with_kwargs=True)
                 until_done.callback(handle.remove)
             yield
@@ -147,12 +149,12 @@ class LayerTap:
             return
         self._pass.close()  # of a pass that was broken off
         self._input, self._ran = _rows_and_tokens(args, kwargs), set()
-        for block in self._blocks:
-            self._pass.enter_context(listening(block, forward=partial(self._block, block)))
         # Here, when the pass begins, so that it comes after all others.
         self._pass.callback(decoder.register_forward_hook(self._after_decoder).remove)
 
     def _block(self, block: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._show is None:
+            return forward(*args, **kwargs)
         if block in self._ran:
             self._remember(
                 Unsupported(f"{self._name} runs a block more than once in a pass: layers cannot be told apart")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lm_eval_dispersion.capture._device import sent
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced
 from lm_eval_dispersion.capture._spans import Progress, Results, Span
 from lm_eval_dispersion.capture._states import States, Summed
@@ -115,7 +116,7 @@ class _Pass:
         ended = [i for i, span in enumerate(self._spans) if span.of is None or _ends(span.of, every, i)]
         whole = [span.of.span if span.of is not None else span for span in (self._spans[i] for i in ended)]
         if len(ended) < len(self._spans):
-            at = torch.tensor(ended, dtype=torch.int64).to(every.total.device, non_blocking=True)
+            at = sent(torch.tensor(ended, dtype=torch.int64), every.total.device)
             every, last = (Summed(*(found.index_select(1, at) for found in sums)) for sums in (every, last))
         return whole, every, last
 

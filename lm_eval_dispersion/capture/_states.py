@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lm_eval_dispersion.capture._device import sent
 from lm_eval_dispersion.capture._products import UnitProducts, multiplies
 from lm_eval_dispersion.capture._spans import Span
 from lm_eval_dispersion.geometry import unit_sums
@@ -136,4 +137,4 @@ def _size(lengths: Sequence[int]) -> int:
 
 def _sent(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """[rows, columns] -> [columns, rows] on a device, without waiting for it."""
-    return torch.tensor(rows).T.contiguous().to(device, non_blocking=True)
+    return sent(torch.tensor(rows).T.contiguous(), device)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lm_eval_dispersion.capture._device import sent
 from lm_eval_dispersion.geometry import GROUPS, Pairs
 
 # Of sums on a device. A leaderboard's many subjects have fifty groups each.
@@ -74,9 +75,9 @@ class HeldSums:
             places.append(self._groups.setdefault((id(pairs), group), (pairs, group, len(self._groups)))[2])
         self._total = _with_room(self._total, len(self._groups), most, total)
         self._count = _with_room(self._count, len(self._groups), most, count)
-        sent = torch.tensor([places, [which for *_, which in goes]]).to(total.device, non_blocking=True)
+        to, of = sent(torch.tensor([places, [which for *_, which in goes]]), total.device)
         for held, found in ((self._total, total), (self._count, count)):
-            held.index_add_(0, sent[0], found.transpose(0, 1).index_select(0, sent[1]))
+            held.index_add_(0, to, found.transpose(0, 1).index_select(0, of))
 
     def settle(self) -> None:
         """Adds all to the accumulators, one after another, and holds nothing any more."""
