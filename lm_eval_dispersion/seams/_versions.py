@@ -18,7 +18,7 @@ class Library:
 
 # By the distribution's name, which is also the module's.
 LIBRARIES = {
-    "lm_eval": Library(">=0.4.13", "0.4.13"),
+    "lm_eval": Library(">=0.4.13,<0.5", "0.4.13"),
     "torch": Library(">=2.4", "2.13.0"),
     "transformers": Library(">=5.0,<6", "5.19.0"),
     "vllm": Library("==0.32.*", "0.32.0", optional=True),

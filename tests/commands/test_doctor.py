@@ -86,7 +86,7 @@ def test_an_lm_eval_of_another_time_fails_in_version_places_and_tasks(tmp_path: 
     )
     wrong = [line[5:] for line in done.stdout.splitlines() if line.startswith("FAIL")]
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
-    assert "lm_eval 0.4.7: >=0.4.13 is supported; pip install 'lm_eval>=0.4.13'" in wrong
+    assert "lm_eval 0.4.7: >=0.4.13,<0.5 is supported; pip install 'lm_eval>=0.4.13,<0.5'" in wrong
     assert "vllm 0.30.0: ==0.32.* is supported; pip install 'vllm==0.32.*'" in wrong
     assert any(line.startswith("lm_eval: task manager: ModuleNotFoundError: ") for line in wrong)
     assert any("vllm: workers: ImportError: libcuda is not here; use vllm 0.32.0 or" in line for line in wrong)

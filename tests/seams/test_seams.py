@@ -151,6 +151,6 @@ def test_versions_here_and_in_the_readme_and_in_the_package_are_the_same() -> No
         supported = SpecifierSet(library.supported)
         assert least in supported and library.known in supported
     readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
-    assert "lm_eval 0.4.13 and later" in readme and LIBRARIES["lm_eval"].supported == ">=0.4.13"
+    assert "lm_eval 0.4.13 and later below 0.5" in readme and LIBRARIES["lm_eval"].supported == ">=0.4.13,<0.5"
     assert "(vLLM 0.32)" in readme and LIBRARIES["vllm"].supported == "==0.32.*"
     assert "transformers 5." in readme and LIBRARIES["transformers"].supported == ">=5.0,<6"
