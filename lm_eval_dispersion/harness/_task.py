@@ -130,7 +130,10 @@ class _Records(Task):
 
     def receive(self, recording: Recording) -> None:
         """Called by our request types with what was measured on this task's requests."""
-        self._recording.merge(recording)
+        if self._received:
+            self._recording.merge(recording)
+        else:  # the sums may be large: no copy of them
+            self._recording = recording
         self._summary, self._received = None, True
 
     @property
