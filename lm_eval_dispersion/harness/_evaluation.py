@@ -2,7 +2,7 @@
 
 D is measured beside an evaluation and must never end one. What cannot be measured is null in the record, with the
 reason, and every stock number is there all the same. Only where nothing but D was asked for, and the model is known to
-have none before a request is sent, is there nothing to run for.
+have none before a request is sent, or by its first pass, is there nothing to run for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Look:
     """What is known of a model before its first request."""
 
@@ -31,6 +31,8 @@ class Look:
     """Why there is no capture."""
     described: dict[str, Any] = field(default_factory=dict)
     """The capture's ``describe()``, or what of it could be had."""
+    alone: bool = False
+    """Whether nothing but D was asked for, and nothing has been computed yet."""
 
 
 # Of the evaluation under way.
@@ -72,7 +74,8 @@ def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callab
         if not ours:
             return stock(*args, **kwargs)
         look = look_at(_unwrapped(given["lm"]))
-        if look.reason and len(ours) == len(tasks):
+        look.alone = len(ours) == len(tasks)
+        if look.reason and look.alone:
             raise TaskError(look.reason)
         if look.capture is not None:
             for definition in {task.definition for task in ours}:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
-from lm_eval_dispersion._errors import one_line
+from lm_eval_dispersion._errors import TaskError, one_line
 from lm_eval_dispersion.capture import AttributionError, Unsupported, logger, stock_rolling
 from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.harness._evaluation import Look, look_at
@@ -62,8 +62,14 @@ def _run(look: Look, kind: str, requests: list[Instance], definition: Definition
     reason = look.reason
     if look.capture is not None:
         try:
-            return measured(look, kind, requests, definition)
-        except (Unsupported, AttributionError) as error:
+            found = measured(look, kind, requests, definition)
+            look.alone = False
+            return found
+        except Unsupported as error:
+            if look.alone:  # its first pass has shown it
+                raise TaskError(str(error)) from None
+            reason = str(error)
+        except AttributionError as error:
             reason = str(error)
         except Exception as error:
             # A model's own failure comes again below, and then it is not ours to hide.
@@ -83,7 +89,15 @@ def _unmeasured(
         fresh = run(look.lm, [requests[i] for i in todo], definition.window) if todo else []
     for index, answer in zip(todo, fresh, strict=True):
         answers.store(index, requests[index], answer, None)
-    return answers.all(), {request.task_name: Recording(undefined=reason) for request in requests}
+    look.alone = False
+    recordings: Recordings = {}
+    for request in {id(request): request for request in requests}.values():
+        new = Recording(undefined=reason, described=look.described)
+        recording = recordings.setdefault(request.task_name, new)
+        recording.documents.add(request.doc_id)
+        if kind == "loglikelihood_rolling":
+            recording.add_text(request.args[0])
+    return answers.all(), recordings
 
 
 def _deliver(lm: LM, requests: list[Instance], recordings: Recordings) -> None:

@@ -99,12 +99,12 @@ def test_a_model_without_hidden_states_keeps_every_stock_number(
     assert len(said) == 1 and reason in said[0]
 
 
-def test_where_nothing_but_d_was_asked_for_a_model_without_it_ends_before_a_request(
-    tiny_llama: Path, manager: Any
+@pytest.mark.parametrize(("hide", "reason"), [(bare, "is no transformers model"), (one_block_twice, "more than once")])
+def test_where_nothing_but_d_was_asked_for_a_model_without_it_ends_at_once_in_one_line(
+    hide: Any, reason: str, tiny_llama: Path, manager: Any
 ) -> None:
-    lm = Hidden(tiny_llama, bare)
-    with pytest.raises(TaskError, match=r"\Alm-eval-dispersion: Bare is no transformers model.*\Z"):
-        evaluate(lm, [recorded("stock_letters")], manager)
+    with pytest.raises(TaskError, match=rf"\Alm-eval-dispersion: \w+ .*{reason}.*\Z"):
+        evaluate(Hidden(tiny_llama, hide), [recorded("stock_letters")], manager)
 
 
 def test_a_compiled_model_and_one_that_searches_with_beams_have_stock_numbers(tiny_llama: Path, manager: Any) -> None:
