@@ -86,8 +86,9 @@ def instance() -> None:
 
 def model_class() -> None:
     """Has our request types attached, and a cache that our answers are kept in."""
-    from lm_eval.api.model import LM, CacheHook, TemplateLM, hash_args
+    from lm_eval.api.model import LM, CacheHook, CachingLM, TemplateLM, hash_args
 
+    uses(CachingLM.__init__, "lm", "set_cache_hook")
     accepts(LM.gather_object, 2, "dst")
     has(TemplateLM, "tok_encode", "_loglikelihood_tokens")
     uses(TemplateLM.loglikelihood, "_loglikelihood_tokens")
@@ -102,8 +103,10 @@ def evaluator() -> None:
     from datasets import Dataset
     from lm_eval.api.model import LM
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.evaluator import evaluate
+    from lm_eval.evaluator import evaluate, simple_evaluate
 
+    uses(simple_evaluate, "evaluate")
+    accepts(evaluate, 0, "lm", "task_dict")
     called: list[str] = []
 
     class Model(LM):
