@@ -63,7 +63,15 @@ class Place:
     def serve(self, site: Path) -> subprocess.Popen[str]:
         """A server of a site, which prints its address."""
         command = self._command("serve", "--site", site, "--port", 0)
-        return subprocess.Popen(command, env=self._all(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # A shell's background job, which a CI's may be, hands down an ignored SIGINT.
+        return subprocess.Popen(
+            command,
+            env=self._all(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The queue, as its files say."""
