@@ -93,7 +93,7 @@ def _measured(record: dict[str, Any]) -> Measured:
     within = _last(record["within"], "mean", undefined or _why_not_within(counts, corpus, least), counts)
     across = _last(record["across"], "dispersion", undefined or _why_not_across(counts), counts)
     # Earlier records say the window beside their definition.
-    cut = f"windows of at most {definition.get('window', record.get('window'))} tokens" if corpus else "prompts whole"
+    cut = f"windows of {definition.get('window', record.get('window'))} tokens" if corpus else "prompts whole"
     how = f"{cut}; {_shown(layers) if profile else 'no layer'}; definition {definition['version']}"
     of = record["corpus"]
     chosen = "".join(f", {key} {value}" for key, value in of["selection"].items())

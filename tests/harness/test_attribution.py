@@ -227,10 +227,8 @@ def test_one_forward_pass_a_row_as_in_stock(run: Run, monkeypatch: pytest.Monkey
     assert calls == stock and stock
 
 
-def test_a_model_class_that_batches_its_own_way_fails_loudly_and_records_nothing(run: Run, tiny_llama: Path) -> None:
+def test_a_model_class_that_batches_its_own_way_has_no_dispersion_and_is_told_why(run: Run, tiny_llama: Path) -> None:
     from lm_eval.models.huggingface import HFLM
-
-    from lm_eval_dispersion.capture import AttributionError
 
     class Shuffles(HFLM):
         def _model_call(self, inps: Any, *args: Any, **kwargs: Any) -> Any:
@@ -244,8 +242,12 @@ def test_a_model_class_that_batches_its_own_way_fails_loudly_and_records_nothing
         def _loglikelihood_tokens(self, requests: Any, *args: Any, **kwargs: Any) -> Any:
             return [(-1.0, False) for _ in requests]
 
-    with pytest.raises(AttributionError, match="never seen in a forward pass"):
-        run([recorded("stock_letters")], lm=Hides(pretrained=str(tiny_llama), device="cpu"))
     # A subclass that changes what is fed is outside what we listen to: it changes the tokens after we saw them.
-    with pytest.raises(AttributionError, match="never seen in a forward pass"):
-        run([recorded("stock_letters")], lm=Shuffles(pretrained=str(tiny_llama), device="cpu"))
+    for model in (Hides, Shuffles):
+        lm = model(pretrained=str(tiny_llama), device="cpu")
+        _, found = run([recorded("stock_letters")], lm=lm)
+        record = found["configs"][recorded("stock_letters")]["metadata"]["dispersion"]
+        assert "never seen in a forward pass" in record["undefined"]
+        assert record["within"]["mean"] == [] and record["across"] is None
+        row, stock = found["results"][recorded("stock_letters")], run(["stock_letters"], lm=lm)[1]["results"]
+        assert row["dispersion,none"] is None and row["acc,none"] == stock["stock_letters"]["acc,none"]

@@ -39,7 +39,7 @@ def today(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
         "--seed",
         "1,2,3,4",
     ]
-    command += ["--gen_kwargs", "temperature=0.5,do_sample=True", "--metadata", '{"dispersion": {"max_documents": 3}}']
+    command += ["--gen_kwargs", "temperature=0.5,do_sample=True", "--metadata", '{"dispersion": {"window": 256}}']
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr[-4000:]
     return work / "out"
@@ -138,7 +138,7 @@ def test_a_record_fills_its_columns(today: Path) -> None:
         assert row["how"] == "definition 1: within, last hidden state"
     assert table["profile"][table["metric"] != "dispersion"].isna().all()
     # Told by the records, and by them alone: --metadata leaves its options where other tasks have no record.
-    assert run["configs"]["sums"]["metadata"]["dispersion"] == {"max_documents": 3}
+    assert run["configs"]["sums"]["metadata"]["dispersion"] == {"window": 256}
     assert set(table["tokenizer"]) == {record["model"]["tokenizer_hash"][:12]}
     assert set(table["model_type"]) == {"llama"}
     assert table["corpus_hash"][table["task"] == "sums"].tolist() == ["", ""]
@@ -150,7 +150,7 @@ def test_the_command_is_the_one_that_was_run(today: Path) -> None:
         "lm_eval --model hf --model_args pretrained=tiny-llama,dtype=float32"
         " --tasks places,sums,dispersion_capitals,dispersion_demo_news --num_fewshot 1 --batch_size 4"
         " --gen_kwargs temperature=0.5 do_sample=true --seed 1,2,3,4"
-        """ --metadata '{"dispersion": {"max_documents": 3}}'"""
+        """ --metadata '{"dispersion": {"window": 256}}'"""
     )
 
 
