@@ -9,6 +9,8 @@ from typing import Any
 from dispersion_leaderboard.records._clean import clean
 from dispersion_leaderboard.records._model import Model
 
+# Of a corpus, where nothing else was asked for: tokens of a window, the fewest vectors that have a D, and whose states.
+USUAL = {"window": 512, "min_vectors": 64, "layers": "all"}
 _SEEDS = {"random_seed": 0, "numpy_seed": 1234, "torch_seed": 1234, "fewshot_seed": 1234}
 
 
@@ -44,10 +46,22 @@ def command(run: dict[str, Any], model: Model, records: dict[str, dict[str, Any]
         selection = corpus.get("selection") if isinstance(corpus, dict) else None
         if isinstance(selection, dict):
             options |= {clean(k): v for k, v in selection.items() if type(v) is int}
+        options |= _unusual(record.get("definition"))
     if options:
         words += ["--metadata", json.dumps({"dispersion": options})]
     line = shlex.join(words)
     return f"{line}  # {model.hidden_arguments} model argument(s) not shown" if model.hidden_arguments else line
+
+
+def _unusual(definition: object) -> dict[str, Any]:
+    """What was asked for of a corpus' definition."""
+    if not isinstance(definition, dict) or definition.get("kind") != "corpus":
+        return {}
+    found = {name: definition.get(name) for name, usual in USUAL.items() if definition.get(name) not in (None, usual)}
+    layers = found.get("layers")
+    if layers != "last" and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
+        found.pop("layers", None)
+    return {name: value for name, value in found.items() if name == "layers" or type(value) is int}
 
 
 def _generation(given: object) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dispersion_leaderboard.records._clean import clean
-from dispersion_leaderboard.records._command import command
+from dispersion_leaderboard.records._command import USUAL, command
 from dispersion_leaderboard.records._model import Model, read_model
 
 LARGEST = 64 * 2**20
@@ -106,9 +106,6 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
             yield row
 
 
-# Of a corpus, where nothing else was asked for: tokens of a window, and the fewest vectors that have a D.
-_WINDOW, _MIN_VECTORS = 512, 64
-
 _CONFIGURATION = (
     "model",
     "revision",
@@ -188,8 +185,8 @@ def _definition(record: dict[str, Any]) -> str:
     if definition.get("kind") == "corpus":
         window = _integer(definition.get("window", record.get("window")))
         least = _integer(definition.get("min_vectors"))
-        told += [f"windows of {window}"] if window not in (None, _WINDOW) else []
-        told += [f"of at least {least} vectors"] if least not in (None, _MIN_VECTORS) else []
+        told += [f"windows of {window}"] if window not in (None, USUAL["window"]) else []
+        told += [f"of at least {least} vectors"] if least not in (None, USUAL["min_vectors"]) else []
     return ", ".join(told)
 
 

@@ -133,9 +133,12 @@ def test_a_record_fills_its_columns(today: Path) -> None:
         assert list(row["profile_stderr"]) == record["within"]["stderr"]
         assert row["value"] == record["within"]["mean"][-1]
         assert row["corpus"] == record["corpus"]["name"] and row["corpus_hash"] == record["corpus"]["hash"]
-        assert row["kind"] == record["definition"]["kind"] and row["definition"] == "1"
+        assert (
+            row["kind"] == record["definition"]["kind"]
+            and row["definition"] == {"prompts": "1", "corpus": "1, windows of 256"}[row["kind"]]
+        )
         assert row["plugin"] == record["plugin_version"] and row["base_task"] == (record["base_task"] or "")
-        assert row["how"] == "definition 1: within, last hidden state"
+        assert row["how"] == f"definition {row['definition']}: within, last hidden state"
     assert table["profile"][table["metric"] != "dispersion"].isna().all()
     # Told by the records, and by them alone: --metadata leaves its options where other tasks have no record.
     assert run["configs"]["sums"]["metadata"]["dispersion"] == {"window": 256}
