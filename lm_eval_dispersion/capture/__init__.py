@@ -86,5 +86,9 @@ def stock_rolling(lm: LM, requests: Sequence[Instance], window: int) -> list[flo
     engine = _engine_of(lm)
     if engine is None:
         return list(lm.loglikelihood_rolling(requests))
-    with cut_at(lm, min(window + (2 if engine == "vllm" else 0), lm.max_length)):
+    if engine == "vllm":
+        from lm_eval_dispersion.capture._vllm import OFF_THE_LIMIT
+
+        window += OFF_THE_LIMIT
+    with cut_at(lm, min(window, lm.max_length)):
         return list(lm.loglikelihood_rolling(requests))

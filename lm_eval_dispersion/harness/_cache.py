@@ -16,7 +16,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
-from lm_eval_dispersion.capture import identity, logger
 from lm_eval_dispersion.harness._evaluation import Look
 from lm_eval_dispersion.record import Segment
 
@@ -34,17 +33,11 @@ class Answers:
         self._lm, self._kind = look.lm, kind
         self._database = getattr(look.lm.cache_hook, "dbdict", None)
         if self._database is not None:
-            model = identity(look.lm, look.capture) if look.capture is not None else None
-            if model is None:
-                logger.warning(
-                    "%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
-                    "for tasks that record dispersion",
-                    type(look.lm).__name__,
-                )
+            if look.identity is None:
                 self._database = None
             else:
                 layers = look.capture.layers(definition) if measuring and look.capture else None
-                self._setting = {"model": model, "layers": layers, "format": _FORMAT, **asdict(definition)}
+                self._setting = {"model": look.identity, "layers": layers, "format": _FORMAT, **asdict(definition)}
         self._answers: dict[int, Any] = {}
         self._cached: dict[int, list[Segment]] = {}
         self._noted: dict[str, list[Segment]] = {}

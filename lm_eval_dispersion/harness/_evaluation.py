@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._errors import TaskError, one_line
-from lm_eval_dispersion.capture import Capture, Unsupported, capture_for, logger
+from lm_eval_dispersion.capture import Capture, Unsupported, capture_for, identity, logger
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -33,6 +33,18 @@ class Look:
     """The capture's ``describe()``, or what of it could be had."""
     alone: bool = False
     """Whether nothing but D was asked for, and nothing has been computed yet."""
+
+    @cached_property
+    def identity(self) -> dict[str, Any] | None:
+        """Of the model, for the keys of a cache: it reads weights. None where it cannot be told, which is said once."""
+        found = None if self.capture is None else identity(self.lm, self.capture)
+        if found is None:
+            logger.warning(
+                "%s says too little of itself for --use_cache: nothing is taken from it or kept in it "
+                "for tasks that record dispersion",
+                type(self.lm).__name__,
+            )
+        return found
 
 
 # Of the evaluation under way.

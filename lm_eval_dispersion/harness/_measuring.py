@@ -15,7 +15,10 @@ from lm_eval_dispersion.record import Recording, Segment
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
-Measured = tuple[list[Any], dict[str, Recording]]
+# By task.
+Recordings = dict[str, Recording]
+# The answers, in the order of the requests, and what was measured.
+Measured = tuple[list[Any], Recordings]
 
 
 def measured(look: Look, kind: str, requests: list[Instance], definition: Definition) -> Measured:
@@ -44,12 +47,12 @@ def measured(look: Look, kind: str, requests: list[Instance], definition: Defini
     return answers, recordings
 
 
-def _new_recordings(requests: Sequence[Instance]) -> dict[str, Recording]:
+def _new_recordings(requests: Sequence[Instance]) -> Recordings:
     return {request.task_name: Recording() for request in requests}
 
 
 def _owners(
-    requests: Sequence[Instance], todo: list[int], measured: set[int], recordings: dict[str, Recording]
+    requests: Sequence[Instance], todo: list[int], measured: set[int], recordings: Recordings
 ) -> dict[int, Owner]:
     """Of the requests to be run that are measured, by their place among those to be run."""
     return {
@@ -59,7 +62,7 @@ def _owners(
     }
 
 
-def _first_occurrences(requests: Sequence[Instance]) -> list[int]:
+def first_occurrences(requests: Sequence[Instance]) -> list[int]:
     """Indices without the copies lm_eval makes of an instance for ``repeats`` and data-parallel padding."""
     first: dict[int, int] = {}
     for index, request in enumerate(requests):
@@ -69,7 +72,7 @@ def _first_occurrences(requests: Sequence[Instance]) -> list[int]:
 
 def _rolling(look: Look, kind: str, requests: list[Instance], definition: Definition) -> Measured:
     recordings = _new_recordings(requests)
-    firsts = set(_first_occurrences(requests))
+    firsts = set(first_occurrences(requests))
     answers = Answers(look, kind, definition)
     todo = answers.missing(requests)
     scalars: dict[int, list[Segment]] = {i: [] for i in todo}
@@ -91,11 +94,7 @@ def _rolling(look: Look, kind: str, requests: list[Instance], definition: Defini
     for index in sorted(firsts):
         request, recording = requests[index], recordings[requests[index].task_name]
         recording.add_text(request.args[0])
-        recording.documents.add(request.doc_id)
-        if index not in scalars:
-            for segment in answers.measured(index):
-                recording.add_segment(request.doc_id, segment)
-            recording.counts["cached_answers"] += 1
+        _note_document(recording, request.doc_id, None if index in scalars else answers.measured(index))
     return answers.all(), recordings
 
 
@@ -122,18 +121,23 @@ def _prompts(look: Look, kind: str, requests: list[Instance], definition: Defini
     for index in sorted(wanted):
         request, recording = requests[index], recordings[requests[index].task_name]
         recording.counts["prompts"] += 1
-        recording.documents.add(request.doc_id)
-        if index not in ran:
-            for segment in answers.measured(index):
-                recording.add_segment(request.doc_id, segment)
-            recording.counts["cached_answers"] += 1
+        _note_document(recording, request.doc_id, None if index in ran else answers.measured(index))
     return answers.all(), recordings
 
 
-def _prompts_to_measure(requests: list[Instance], recordings: dict[str, Recording]) -> set[int]:
+def _note_document(recording: Recording, document: int, cached: list[Segment] | None) -> None:
+    """A document was seen; its segments are there already, or else came from the cache."""
+    recording.documents.add(document)
+    if cached is not None:
+        for segment in cached:
+            recording.add_segment(document, segment)
+        recording.counts["cached_answers"] += 1
+
+
+def _prompts_to_measure(requests: list[Instance], recordings: Recordings) -> set[int]:
     """The first request that carries each distinct context of each document; a context may be empty."""
     wanted: set[int] = set()
-    for index in _first_occurrences(requests):
+    for index in first_occurrences(requests):
         request = requests[index]
         context, recording = request.args[0], recordings[request.task_name]
         if not context:

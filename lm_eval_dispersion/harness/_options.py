@@ -16,15 +16,13 @@ from lm_eval_dispersion._definition import DEFINITION_OPTIONS
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.corpora import SAMPLE_OPTIONS, TEXT_OPTIONS, hub_files, hub_split, selection, user_text
 
-# How it is measured: every task takes these.
-_MEASURING = DEFINITION_OPTIONS
 # What is measured, by the function that reads a task's documents.
 _READING: dict[Callable[..., Any], tuple[str, ...]] = {
     user_text: TEXT_OPTIONS,
     hub_files: SAMPLE_OPTIONS,
     hub_split: SAMPLE_OPTIONS,
 }
-_EVERY = tuple(dict.fromkeys(name for names in (*_READING.values(), _MEASURING) for name in names))
+_EVERY = tuple(dict.fromkeys(name for names in (*_READING.values(), DEFINITION_OPTIONS) for name in names))
 
 
 class Options:
@@ -46,7 +44,7 @@ class Options:
         if unknown := sorted(set(given) - set(_EVERY), key=str):
             raise TaskError(f"{self._task}: unknown option {unknown[0]!r} in --metadata; there are {', '.join(_EVERY)}")
         reading = _READING.get(config.get("custom_dataset"), ())  # type: ignore[arg-type]
-        self._takes = (*reading, *_MEASURING)
+        self._takes = (*reading, *DEFINITION_OPTIONS)  # every task is measured
         self._run = _run_of(given)
         self._run.taken.update(self._takes)
         self.values: dict[str, Any] = {name: value for name, value in given.items() if name in self._takes}
@@ -65,8 +63,8 @@ class Options:
         """
         for name in self._run.given:
             if name not in self._run.taken:
-                takes = f"it takes {', '.join(self._takes)}" if self._takes else "it takes none"
-                raise TaskError(f"{self._task}: takes no option {name!r} (in --metadata); {takes}")
+                takes = ", ".join(self._takes)
+                raise TaskError(f"{self._task}: takes no option {name!r} (in --metadata); it takes {takes}")
 
 
 class _Run:

@@ -16,7 +16,7 @@ from lm_eval_dispersion._errors import TaskError, one_line
 from lm_eval_dispersion.capture import AttributionError, Unsupported, logger, stock_rolling
 from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.harness._evaluation import Look, look_at
-from lm_eval_dispersion.harness._measuring import measured
+from lm_eval_dispersion.harness._measuring import Measured, Recordings, first_occurrences, measured
 from lm_eval_dispersion.record import Recording
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 PREFIX = "dispersion_"
 KINDS = ("loglikelihood", "loglikelihood_rolling", "generate_until")
-
-Recordings = dict[str, Recording]
 
 
 def request_method(kind: str) -> Callable[[LM, list[Instance]], list[Any]]:
@@ -57,7 +55,7 @@ def _by_definition(requests: Sequence[Instance]) -> dict[Definition, list[int]]:
     return found
 
 
-def _run(look: Look, kind: str, requests: list[Instance], definition: Definition) -> tuple[list[Any], Recordings]:
+def _run(look: Look, kind: str, requests: list[Instance], definition: Definition) -> Measured:
     """The answers, and what was measured or why nothing was."""
     reason = look.reason
     if look.capture is not None:
@@ -79,9 +77,7 @@ def _run(look: Look, kind: str, requests: list[Instance], definition: Definition
     return _unmeasured(look, kind, requests, definition, reason or "unknown")
 
 
-def _unmeasured(
-    look: Look, kind: str, requests: list[Instance], definition: Definition, reason: str
-) -> tuple[list[Any], Recordings]:
+def _unmeasured(look: Look, kind: str, requests: list[Instance], definition: Definition, reason: str) -> Measured:
     answers = Answers(look, kind, definition, measuring=False)
     todo = answers.missing(requests)
     run = stock_rolling if kind == "loglikelihood_rolling" else lambda lm, some, _: getattr(lm, kind)(some)
@@ -91,7 +87,7 @@ def _unmeasured(
         answers.store(index, requests[index], answer, None)
     look.alone = False
     recordings: Recordings = {}
-    for request in {id(request): request for request in requests}.values():
+    for request in (requests[index] for index in first_occurrences(requests)):
         new = Recording(undefined=reason, described=look.described)
         recording = recordings.setdefault(request.task_name, new)
         recording.documents.add(request.doc_id)

@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pytest
 
-NEWER = "0.5.0.dev1"
-STOCK = """
-task: stock_rolling
-custom_dataset: !function lm_eval_dispersion.corpora.demo_news
-output_type: loglikelihood_rolling
-test_split: test
-doc_to_text: ""
-doc_to_target: text
-metric_list: [{metric: bits_per_byte}]
-"""
+from tests.harness.stock import ROLLING
 
+NEWER = "0.5.0.dev1"
 pytestmark = pytest.mark.slow
 
 
@@ -48,7 +40,7 @@ def test_one_of_our_tasks_ends_in_one_line_that_names_both_versions(newer: Path)
 
 
 def test_a_task_of_lm_evals_runs_there_as_if_we_were_not(newer: Path, tmp_path: Path) -> None:
-    (tmp_path / "stock_rolling.yaml").write_text(STOCK)
+    (tmp_path / "stock_rolling.yaml").write_text(ROLLING)
     done = evaluate(newer, "--tasks", "stock_rolling", "--include_path", str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "lm-eval-dispersion" not in done.stderr and "stock_rolling" in done.stdout
