@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from lm_eval_dispersion._runs import Run
+from lm_eval_dispersion.runs import Run, number, plain
 
-_LONGEST = 200
 _OURS = ("dispersion", "dispersion_across", "dispersion_pearson", "dispersion_spearman")
 # Of a corpus' metrics lm_eval's other two are functions of this one and of the text.
 _OF_A_CORPUS = "bits_per_byte"
-
-
-def plain(text: object) -> str:
-    """One line that a terminal shows as it is: no escape codes, no line breaks, no changes of direction."""
-    shown = "".join(c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else " " for c in str(text))
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 @dataclass(frozen=True)

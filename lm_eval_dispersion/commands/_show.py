@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +15,11 @@ from lm_eval_dispersion.commands._measured import (
     measured,
     metrics_of,
     model_of,
-    plain,
 )
+from lm_eval_dispersion.runs import Run, complain, find_runs, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from lm_eval_dispersion._runs import Run
 
 # Where a task's values begin.
 _INDENT = 22
@@ -43,24 +40,18 @@ def show(
     """The record of each task of some runs: D, counts, how it was measured, D by layer."""
     from rich.console import Console
 
-    from lm_eval_dispersion._runs import find_runs
-
     console, shown = Console(highlight=False), 0
     for path in results:
-        found = list(find_runs(path, _complain))
+        found = list(find_runs(path, complain))
         if not path.exists():
-            _complain(f"no file or folder {path}")
+            complain(f"no file or folder {path}")
         elif path.is_dir() and not found:
-            _complain(f"no results file of lm_eval below {path}; give what --output_path was")
+            complain(f"no results file of lm_eval below {path}; give what --output_path was")
         for run in found:
             shown += _show_run(console, run)
     if shown:
         console.print("What each number means: docs/results.md", style="dim")
     return 0 if shown else 1
-
-
-def _complain(line: str) -> None:
-    print(f"lm-eval-dispersion: {plain(line)}", file=sys.stderr)
 
 
 def _show_run(console: Console, run: Run) -> int:
@@ -73,7 +64,7 @@ def _show_run(console: Console, run: Run) -> int:
             try:
                 good.append((task, measured(run.record(task))))
             except ValueError as error:
-                _complain(f"{run.file}: the record of {task} cannot be read ({error})")
+                complain(f"{run.file}: the record of {task} cannot be read ({error})")
     if good:
         _show_model(console, run, run.record(good[0][0]))
         for task, found in good:
@@ -83,11 +74,11 @@ def _show_run(console: Console, run: Run) -> int:
         if good:
             console.print(f"\n  {plain(line)}", markup=False, soft_wrap=True)
         else:
-            _complain(f"{run.file}: {line}")
+            complain(f"{run.file}: {line}")
     if good:
         console.print()
     if not tasks:
-        _complain(f"{run.file}: a results file without a task")
+        complain(f"{run.file}: a results file without a task")
     return len(good)
 
 

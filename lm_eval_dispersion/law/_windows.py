@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion._runs import Run, find_runs
+from lm_eval_dispersion.runs import Run, complain, find_runs, read_samples
 
 Floats = NDArray[np.float64]
 
@@ -46,7 +44,7 @@ def read_windows(output_path: Path) -> list[Windows]:
     Raises:
         TaskError: where there is none, in one line.
     """
-    runs = list(find_runs(output_path, lambda line: print(f"lm-eval-dispersion: {line}", file=sys.stderr)))
+    runs = list(find_runs(output_path, complain))
     found = [windows for run in reversed(runs) for windows in _of_run(run)]
     if not found:
         raise TaskError(f"no corpus task with logged samples below {output_path}; run with --log_samples")
@@ -64,15 +62,14 @@ def _of_run(run: Run) -> Iterator[Windows]:
 
 def _windows(run: Run, record: dict[str, Any], samples: Path) -> Windows | None:
     rows: list[tuple[int, list[float], float, float, float]] = []
-    with samples.open(encoding="utf-8") as lines:
-        for sample in map(json.loads, lines):
-            text = str(sample["arguments"]["gen_args_0"]["arg_0"]).encode()
-            repetition = 1 - len(zlib.compress(text)) / len(text) if text else 0.0
-            for window in sample["dispersion"]["windows"]:
-                if window["layers"] is not None and None not in window["layers"]:
-                    log_perplexity = -window["loglikelihood"] / window["tokens"]
-                    length = math.log(window["vectors"])
-                    rows.append((sample["doc_id"], window["layers"], log_perplexity, length, repetition))
+    for sample in read_samples(samples):
+        text = str(sample["arguments"]["gen_args_0"]["arg_0"]).encode()
+        repetition = 1 - len(zlib.compress(text)) / len(text) if text else 0.0
+        for window in sample["dispersion"]["windows"]:
+            if window["layers"] is not None and None not in window["layers"]:
+                log_perplexity = -window["loglikelihood"] / window["tokens"]
+                length = math.log(window["vectors"])
+                rows.append((sample["doc_id"], window["layers"], log_perplexity, length, repetition))
     if not rows:
         return None
     documents, layers, log_perplexity, log_vectors, repetitions = zip(*rows, strict=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.runs._plain import plain
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,26 @@ def find_runs(path: Path, complain: Callable[[str], None]) -> Iterator[Run]:
     if others:
         which = path if not path.is_dir() else f"{others} other JSON file{'s' if others > 1 else ''} below {path}"
         complain(f"{which}: no results file of lm_eval, which has `results` and `configs`")
+
+
+def complain(line: str) -> None:
+    """One line on standard error, for what is skipped."""
+    print(f"lm-eval-dispersion: {plain(line)}", file=sys.stderr)
+
+
+def runs_at(paths: Sequence[Path]) -> list[Run]:
+    """The runs of all paths that a command was given, each results file once; says what it skips.
+
+    Raises:
+        TaskError: for a path that is not there, or where there is no results file at all.
+    """
+    found: dict[Path, Run] = {}
+    for path in paths:
+        if not path.exists():
+            raise TaskError(f"no file or folder {path}")
+        for run in find_runs(path, complain):
+            found.setdefault(run.file.resolve(), run)
+    if not found:
+        below = ", ".join(map(str, paths))
+        raise TaskError(f"no results file of lm_eval below {below}; give what --output_path was")
+    return list(found.values())
