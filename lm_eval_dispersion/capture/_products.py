@@ -1,8 +1,8 @@
-"""Sums of unit vectors as matrix products, S = W X, where a device multiplies bfloat16 and adds in float32.
+"""Sums of unit vectors as matrix products, S = W X, where that adds in float32.
 
-A row of W holds 1 / ||x|| at the vectors that are summed. X is read as it is, without a float32 copy. Each weight is
-split into three bfloat16 numbers that make it up to the last bit, so that products are exact and only sums round.
-Float32 is not summed so: of 512 float32 vectors alike a product on a CPU loses up to 8e-6 of D.
+A row of W holds 1 / ||x|| at the vectors that are summed. X is read as it is, without a copy. On a CPU that is float32
+(``geometry.weighted_sum``). On a CUDA device it is bfloat16: each weight is split into three bfloat16 numbers that make
+it up to the last bit, so that products are exact and only sums round.
 """
 
 from __future__ import annotations
@@ -12,9 +12,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from lm_eval_dispersion.geometry import weighted_sum
+
 
 def multiplies(x: Tensor) -> bool:
-    """Whether sums of such vectors are best taken as products: bfloat16, on a CUDA device that proves able to."""
+    """Whether sums of such vectors are best taken as products.
+
+    That is float32 on a CPU, and bfloat16 on a CUDA device that proves able to.
+    """
+    if x.device.type == "cpu":
+        return x.dtype == torch.float32
     return x.dtype == torch.bfloat16 and x.device.type == "cuda" and _adds_in_float32(x.device)
 
 
@@ -32,7 +39,7 @@ class UnitProducts:
     """Sums the vectors of many states over the same positions."""
 
     def __init__(self, members: Tensor) -> None:
-        """``members`` is [pieces, n], bool: the vectors of each piece that are summed; n is 512 at most.
+        """``members`` is [pieces, n], bool: the vectors of each piece that are summed; in bfloat16 n is 512 at most.
 
         A product adds one vector after another. Of thousands alike the sum would lose digits.
         """
@@ -40,13 +47,16 @@ class UnitProducts:
         self._norms: list[Tensor] = []
 
     def total(self, x: Tensor) -> Tensor:
-        """[states, pieces, n, d], bfloat16 -> [states, pieces, d], float32: sums of unit vectors."""
+        """[states, pieces, n, d], bfloat16 or float32 -> [states, pieces, d], float32: sums of unit vectors."""
         norm = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
         self._norms.append(norm)
         # 1 / norm of members; 0 of what is no member, is zero (x / 0) or is not finite (x / NaN, x / infinity).
         weight = torch.nan_to_num(self._members / norm, nan=0.0, posinf=0.0)
-        # NaN times a weight of zero would still be NaN. A look whether there is any would wait for the device.
-        x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        # NaN times a weight of zero would still be NaN. A look whether there is any would wait for another device.
+        if x.device.type != "cpu" or not bool(norm.isfinite().all()):
+            x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+        if x.dtype == torch.float32:
+            return weighted_sum(x.flatten(0, 1), weight.flatten(0, 1)).view(*x.shape[:2], -1)
         product = _product(_split(weight).flatten(0, 1), x.flatten(0, 1))
         return product.view(*x.shape[:2], 3, -1).sum(2)
 

@@ -35,10 +35,12 @@ class States:
 
     def __init__(self, spans: Sequence[Span], like: Tensor) -> None:
         products = multiplies(like)
-        self._pieces = _Pieces(spans, like, _WIDEST if products else like.shape[1])
+        # Small states are held, and wide ones cut, where bfloat16 is multiplied, which is on a GPU.
+        narrow = products and like.dtype == torch.bfloat16
+        self._pieces = _Pieces(spans, like, _WIDEST if narrow else like.shape[1])
         members = self._pieces.members
         self._sums: UnitProducts | _UnitSums = UnitProducts(members) if products else _UnitSums(members)
-        self._at_once = _HELD if products else 0
+        self._at_once = _HELD if narrow else 0
         self._held: list[Tensor] = []
         self._totals: list[Tensor] = []
         self._lasts: list[Tensor] = []

@@ -3,7 +3,7 @@
 But for one: sums that would fill the memory go to a temporary file without a name (``_shelf``).
 """
 
-from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, unit_sums
+from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, dispersion, unit_sums, weighted_sum
 from lm_eval_dispersion.geometry._correlation import Correlation, correlate
 from lm_eval_dispersion.geometry._jackknife import GROUPS
 from lm_eval_dispersion.geometry._pairs import Pairs
@@ -19,4 +19,5 @@ __all__ = [
     "correlate",
     "dispersion",
     "unit_sums",
+    "weighted_sum",
 ]

@@ -16,6 +16,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+# Vectors that one product sums.
+_AT_ONCE = 32
 # Elements of the float32 working copy at a time (64 MiB): bounds the memory of a reduction, whatever the batch.
 _BLOCK = 2**24
 
@@ -70,19 +72,15 @@ def unit_sums(vectors: Tensor, mask: Tensor | None = None) -> UnitSums:
         for start in range(0, n, few_vectors):
             part = slice(start, start + few_vectors)
             wanted = row_mask[block, part]
-            unit, kinds = _units(rows[block, part].to(wide), wanted)
-            total[block] += unit.sum(dim=-2)
+            found, kinds = _sum_of_units(rows[block, part].to(wide), wanted)
+            total[block] += found
             counts[:, block] += kinds.sum(-1)
     count, zero, nonfinite = (c.reshape(leading) for c in counts)
     return UnitSums(total.reshape(*leading, d), count, zero, nonfinite)
 
 
-def _units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit vectors, [..., n, d], zero where they do not count; and [3, ..., n], bool: counts, zero, not finite.
-
-    Sums of them are not taken as matrix products, which some devices make in reduced precision; `capture` takes
-    them so where it is known that they are not.
-    """
+def _sum_of_units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """[..., d]: the sum of the unit vectors that count; and [3, ..., n], bool: counts, zero, not finite."""
     norm = torch.linalg.vector_norm(x, dim=-1)
     finite = torch.isfinite(norm)
     good = wanted & finite & (norm > 0)
@@ -91,7 +89,25 @@ def _units(x: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     if x.device.type != "cpu" or not bool(finite.all()):
         x = torch.where(good.unsqueeze(-1), x, 0.0)
     weight = torch.where(good, norm.reciprocal(), 0.0)
-    return x * weight.unsqueeze(-1), torch.stack([good, wanted & (norm == 0), wanted & ~finite])
+    return weighted_sum(x, weight), torch.stack([good, wanted & (norm == 0), wanted & ~finite])
+
+
+def weighted_sum(x: Tensor, weight: Tensor) -> Tensor:
+    """[many, n, d] and [many, n] -> [many, d], float32 or wider: the weighted sum of vectors.
+
+    A product reads the vectors once and copies none. It adds one after another, so it is taken over a few at a time:
+    of 512 float32 vectors alike one product loses 2e-6 of D, products of 32 lose 1e-7, as summing them does. Other
+    devices than a CPU may multiply in reduced precision, and so may this one where its user allows it; `capture`
+    multiplies where it is known that they do not.
+    """
+    if x.device.type != "cpu" or torch.get_float32_matmul_precision() != "highest":
+        return (x * weight.unsqueeze(-1)).sum(-2)
+    whole = x.shape[1] // _AT_ONCE * _AT_ONCE
+    total = (weight[:, whole:].unsqueeze(1) @ x[:, whole:]).squeeze(1)
+    if whole:
+        pieces = (weight[:, :whole].unflatten(1, (-1, 1, _AT_ONCE)), x[:, :whole].unflatten(1, (-1, _AT_ONCE)))
+        total += (pieces[0] @ pieces[1]).squeeze(2).sum(1)
+    return total
 
 
 def closed_form(squared_norm: Tensor, count: Tensor) -> Tensor:
