@@ -29,20 +29,20 @@ def _look_of(name: str) -> Callable[[], None]:
     return look
 
 
-# Those that are supported; and the newest one that was seen, which has moved the rest.
+# The versions that are supported, and with them the newest that was seen, which has kept some places and moved others.
 _LM_EVAL, _TRANSFORMERS, _VLLM = (LIBRARIES[name].supported for name in ("lm_eval", "transformers", "vllm"))
-_NEWER = ">=0.4.13,<=0.5.0.dev1"
+_KEPT = ">=0.4.13,<=0.5.0.dev1"
 SEAMS = (
-    Seam("lm_eval", _look_of("task_manager"), _LM_EVAL),
-    Seam("lm_eval", _look_of("task_index"), _LM_EVAL),
+    Seam("lm_eval", _look_of("task_manager"), _KEPT),
+    Seam("lm_eval", _look_of("task_index"), _KEPT),
     Seam("lm_eval", _look_of("task_factory"), _LM_EVAL),
     Seam("lm_eval", _look_of("task_class"), _LM_EVAL),
     Seam("lm_eval", _look_of("model_class"), _LM_EVAL),
-    Seam("lm_eval", _look_of("response_cache"), _LM_EVAL),
+    Seam("lm_eval", _look_of("response_cache"), _KEPT),
     Seam("lm_eval", _look_of("evaluator"), _LM_EVAL),
     Seam("lm_eval", _look_of("standard_errors"), _LM_EVAL),
-    Seam("lm_eval", _look_of("groups"), _LM_EVAL),
-    Seam("lm_eval", _look_of("demo_questions"), _LM_EVAL),
+    Seam("lm_eval", _look_of("groups"), _KEPT),
+    Seam("lm_eval", _look_of("demo_questions"), _KEPT),
     Seam("lm_eval", _look_of("hf_model"), _LM_EVAL),
     Seam("lm_eval", _look_of("vllm_model"), _LM_EVAL, beside="vllm"),
     *(Seam("transformers", look, _TRANSFORMERS) for look in _transformers.LOOKS),
