@@ -173,7 +173,7 @@ class _Records(Task):
 
     @property
     def _adds_metrics(self) -> bool:
-        return not task_class.scores_nothing(self)
+        return not task_class.asks_for("bypass", self)  # lm_eval's --predict_only
 
     def _logged(self) -> dict[str, Any]:
         prompts = self._records_prompts

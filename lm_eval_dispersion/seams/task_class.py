@@ -29,6 +29,6 @@ def requests_of(task: Any) -> list[Instance]:
     return task._instances
 
 
-def scores_nothing(task: Any) -> bool:
-    """Whether lm_eval only has answers written down (``--predict_only``)."""
-    return "bypass" in getattr(task, "_metric_fn_list", {})
+def asks_for(metric: str, task: Any) -> bool:
+    """Whether one of lm_eval's metrics is computed of it; "bypass" where none is (``--predict_only``)."""
+    return metric in getattr(task, "_metric_fn_list", {})

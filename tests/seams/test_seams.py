@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -182,6 +183,8 @@ def test_versions_here_and_in_the_readme_and_in_the_package_are_the_same() -> No
     assert "transformers 5." in readme and LIBRARIES["transformers"].supported == ">=5.0,<6"
 
 
+# Of objects of lm_eval: what `task_class` and `model_class` have functions for.
+PRIVATE = {"_instances", "_metric_fn_list", "_max_length", *(name for name in _METHODS.values() if name[0] == "_")}
 OUTSIDE = [file for file in FILES if file.parent != ROOM]
 
 
@@ -203,6 +206,9 @@ def test_only_this_room_reaches_into_lm_eval(file: Path) -> None:
             assert not (isinstance(node.args[0], ast.Name) and node.args[0].id in names)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("lm", "self._lm", "look.lm"):
             assert not node.attr.startswith("_") and node.attr != "cache_hook"
+        if isinstance(node, ast.Attribute | ast.Constant | ast.keyword):
+            used = {ast.Attribute: "attr", ast.Constant: "value", ast.keyword: "arg"}[type(node)]
+            assert getattr(node, used) not in PRIVATE
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "listening":
             assert "lm" not in ast.unparse(node.args[0])  # which is listened to by `listening_to`
 
@@ -220,11 +226,12 @@ def test_each_file_of_the_room_is_a_place_that_doctor_prints() -> None:
 
 @pytest.mark.parametrize("method", _METHODS.values())
 def test_a_method_that_is_listened_to_is_missed(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lm_eval.models.huggingface import HFLM
-
-    for kind in HFLM.__mro__:
-        if method in vars(kind):
-            monkeypatch.delattr(kind, method)
+    engines = ["lm_eval.models.huggingface.HFLM", *(["lm_eval.models.vllm_causallms.VLLM"] if VLLM else [])]
+    kinds = {kind for engine in engines for kind in resolve_name(engine).__mro__ if method in vars(kind)}
+    if not kinds:
+        pytest.skip("of vLLM alone, which is not here")
+    for kind in kinds:
+        monkeypatch.delattr(kind, method)
     assert any(method in said for said in spoken("lm_eval"))
 
 
