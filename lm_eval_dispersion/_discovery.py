@@ -87,24 +87,29 @@ class _HookedLoader:
 
 def _require_manager(_: ModuleType) -> None:
     if _MANAGER not in sys.modules:
-        _say_what_is_needed()
-
-
-def _say_what_is_needed() -> None:
-    from importlib.metadata import version
-
-    print(
-        f"lm-eval-dispersion: its tasks need lm_eval >= {_NEEDED}, this is {version('lm_eval')}; "
-        f"pip install --upgrade 'lm_eval>={_NEEDED}'",
-        file=sys.stderr,
-    )
+        _say(f"there is no {_MANAGER}")
 
 
 def _hook(manager: ModuleType) -> None:
-    index, task_manager = getattr(manager, "TaskIndex", None), getattr(manager, "TaskManager", None)
-    if not hasattr(index, "build") or not all(hasattr(task_manager, name) for name in ("_load_spec", "match_tasks")):
-        _say_what_is_needed()
-        return
-    from lm_eval_dispersion._task_manager import attach
+    try:
+        from lm_eval_dispersion._task_manager import attach
 
-    attach(manager)
+        attach(manager)
+    except (ImportError, AttributeError) as error:  # lm_eval goes on without our tasks
+        _say(str(error))
+
+
+def _say(moved: str) -> None:
+    """Why our tasks are not found."""
+    from importlib.metadata import version
+
+    from packaging.version import Version
+
+    found = version("lm_eval")
+    if Version(found) < Version(_NEEDED):
+        line = f"its tasks need lm_eval >= {_NEEDED}, this is {found}; pip install --upgrade 'lm_eval>={_NEEDED}'"
+    elif any("dispersion" in argument for argument in sys.argv):  # as far as can be seen from here
+        line = f"lm_eval {found} has moved what finds our tasks ({moved}); use lm_eval {_NEEDED} or a newer version"
+    else:
+        return
+    print(f"lm-eval-dispersion: {line}", file=sys.stderr)

@@ -6,15 +6,11 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lm_eval.api.group import Group
-from lm_eval.config.group import AggMetricConfig
-from lm_eval.tasks._index import Entry, Kind
-from lm_eval.tasks._yaml_loader import load_yaml
-
 from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.seams.task_index import Entry, Kind, configuration
 
 PREFIX = "dispersion_"
-_METRIC = "dispersion"
+METRIC = "dispersion"
 _GROUP = "dispersion"  # of our corpora
 _TASKS = (Kind.TASK, Kind.PY_TASK)
 
@@ -110,8 +106,7 @@ class PrefixIndex(dict[str, Entry]):
         if stock.kind is Kind.TAG:
             return Entry(name, Kind.TAG, None, tags={self._recording(member) for member in stock.tags})
         if stock.kind is Kind.GROUP:
-            config = load_yaml(stock.yaml_path) if stock.yaml_path else stock.cfg or {}
-            return Entry(name, Kind.GROUP, None, self._group(name, config) | {"group": name})
+            return Entry(name, Kind.GROUP, None, self._group(name, configuration(stock)) | {"group": name})
         return _task(name, wraps=stock_name)
 
     def _group(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -121,8 +116,8 @@ class PrefixIndex(dict[str, Entry]):
             config["task"] = [self._member(name, item) for item in config["task"]]
         if metrics := config.get("aggregate_metric_list"):
             metrics = [metrics] if isinstance(metrics, dict) else list(metrics)
-            if not any(metric.get("metric") == _METRIC for metric in metrics):
-                metrics.append({"metric": _METRIC, "weight_by_size": True})
+            if not any(metric.get("metric") == METRIC for metric in metrics):
+                metrics.append({"metric": METRIC, "weight_by_size": True})
             config["aggregate_metric_list"] = metrics
         return config
 
@@ -153,18 +148,6 @@ def records_dispersion(config: Mapping[str, Any] | None) -> bool:
     """Whether a configuration, its functions resolved or not, makes a task of ours."""
     config = config or {}
     return "wraps" in config or "DispersionTask" in str(config.get("class"))
-
-
-def aggregate_dispersion(built: Any) -> None:
-    """Lets a group whose tasks were given our class, and the groups in it, aggregate D where they aggregate anything.
-
-    Args:
-        built: what lm_eval's factory made; a task, or the tasks of a tag, is left as it is.
-    """
-    for group in [built, *built.get_all_groups()] if isinstance(built, Group) else []:
-        metrics = group.aggregate_metric_list
-        if metrics and not any(metric.metric == _METRIC for metric in metrics):
-            metrics.append(AggMetricConfig(metric=_METRIC, weight_by_size=True))
 
 
 def _task(name: str, **wraps: str) -> Entry:

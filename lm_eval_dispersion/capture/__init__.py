@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -59,18 +58,21 @@ def capture_for(lm: LM) -> Capture:
 def _engine_of(lm: LM) -> Literal["hf", "vllm"] | None:
     from lm_eval.models.huggingface import HFLM
 
+    from lm_eval_dispersion.seams.vllm_model import loaded_class
+
     if isinstance(lm, HFLM):
         return "hf"
-    # Its module cannot be imported where vLLM is not installed; a model of its class has loaded it.
-    engine = sys.modules.get("lm_eval.models.vllm_causallms")
-    return "vllm" if engine is not None and isinstance(lm, engine.VLLM) else None
+    return "vllm" if isinstance(lm, loaded_class() or ()) else None
 
 
 def identity(lm: LM, capture: Capture) -> dict[str, Any] | None:
     """What an answer depends on beside the request, in plain types; None where not all of it can be told."""
-    from lm_eval_dispersion.capture._identity import settings
+    from lm_eval.models.huggingface import HFLM
 
-    if type(lm).__module__ not in ("lm_eval.models.huggingface", "lm_eval.models.vllm_causallms"):
+    from lm_eval_dispersion.capture._identity import settings
+    from lm_eval_dispersion.seams.vllm_model import loaded_class
+
+    if type(lm) not in (HFLM, loaded_class()):
         return None  # a subclass (steered, multimodal, somebody's own) has settings that nobody here knows
     weights = capture.fingerprint()
     return None if weights is None else settings(lm) | {"weights": weights}
@@ -81,13 +83,13 @@ def stock_rolling(lm: LM, requests: Sequence[Instance], window: int) -> list[flo
 
     Of a model of any other engine windows are its own.
     """
-    from lm_eval_dispersion.capture._rolling import cut_at
+    from lm_eval_dispersion.seams.model_class import cut_at
 
     engine = _engine_of(lm)
     if engine is None:
         return list(lm.loglikelihood_rolling(requests))
     if engine == "vllm":
-        from lm_eval_dispersion.capture._vllm import OFF_THE_LIMIT
+        from lm_eval_dispersion.seams.vllm_model import OFF_THE_LIMIT
 
         window += OFF_THE_LIMIT
     with cut_at(lm, min(window, lm.max_length)):

@@ -19,12 +19,13 @@ from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._layers import LayerTap
-from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens, require_all
+from lm_eval_dispersion.capture._listen import prefix_length, prefix_tokens, require_all
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._rolling import Inputs, rolling
 from lm_eval_dispersion.capture._spans import Awaited, Results, Span, before_cached, hand_over
 from lm_eval_dispersion.capture._sums import Owner
+from lm_eval_dispersion.seams.model_class import listening_to
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +76,7 @@ class HFCapture:
             passes.expect([(tokens, span) for tokens, span in prompts if span.stop > span.start])
             return inner(requests, *args, **kwargs)
 
-        with self._listened(definition, on_prompt) as passes, listening(self._lm, _loglikelihood_tokens=score):
+        with self._listened(definition, on_prompt) as passes, listening_to(self._lm, score=score):
             answers = list(self._lm.loglikelihood(requests))
             hand_over(passes.results(), on_prompt)
         return answers
@@ -128,8 +129,8 @@ class HFCapture:
                         spans.append(Span(row, begin + skip, begin + length, cut, mine, tuple(indices)))
             return passes.reduce(spans, ids.shape, lambda: inner(*args, **kwargs))
 
-        listeners = {"tok_batch_encode": encode, "_model_generate": generate}
-        with self._listened(definition, on_prompt) as passes, listening(self._lm, **listeners):
+        listeners = {"encode_batch": encode, "generate": generate}
+        with self._listened(definition, on_prompt) as passes, listening_to(self._lm, **listeners):
             answers = list(self._lm.generate_until(requests))
             hand_over(passes.results(), on_prompt)
         require_all(awaited)
@@ -149,7 +150,7 @@ class HFCapture:
         passes = _Passes(self._tap, on_prompt is None, self.layers(definition))
         with (
             self._tap.attached(),
-            listening(self._lm, _model_call=passes.see, _detect_batch_size=passes.probe),
+            listening_to(self._lm, forward=passes.see, probe=passes.probe),
             before_cached(self._lm, passes.so_far, on_prompt),
         ):
             yield passes

@@ -20,8 +20,9 @@ from transformers import PreTrainedModel
 
 from lm_eval_dispersion.capture._beforehand import depths, is_compiled, reads_both_ways, takes_output_hidden_states
 from lm_eval_dispersion.capture._blocks import Undeclared, declared, text_decoder
-from lm_eval_dispersion.capture._listen import listening, logger
+from lm_eval_dispersion.capture._listen import logger
 from lm_eval_dispersion.capture._protocol import AttributionError, Unsupported
+from lm_eval_dispersion.seams import listening
 
 
 class LayerTap:

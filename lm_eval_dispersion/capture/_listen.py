@@ -1,41 +1,14 @@
-"""What the captures of all engines share: listening to lm_eval's methods, the prefix that counts nowhere, a voice."""
+"""What the captures of all engines share: a voice, the prefix that counts nowhere, what is still waited for."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 from lm_eval_dispersion.capture._protocol import AttributionError
 
 # Below lm_eval's own, whose lines its command line shows from INFO on; of others it shows warnings alone.
 logger = logging.getLogger("lm_eval.dispersion")
-
-
-@contextmanager
-def listening(lm: Any, **listeners: Callable[..., Any]) -> Iterator[None]:
-    """Calls ``listener(method, *args)`` in place of ``lm.method(*args)``, on this object and in this block.
-
-    It looks like the method to whoever asks for its signature (``generate`` of transformers does).
-    """
-    inner = {name: getattr(lm, name) for name in listeners}
-    shadowed = {name: vars(lm)[name] for name in listeners if name in vars(lm)}
-
-    def bound(name: str) -> Callable[..., Any]:
-        return wraps(inner[name])(lambda *args, **kwargs: listeners[name](inner[name], *args, **kwargs))
-
-    for name in listeners:
-        setattr(lm, name, bound(name))
-    try:
-        yield
-    finally:
-        for name in listeners:
-            if name in shadowed:
-                setattr(lm, name, shadowed[name])
-            else:
-                delattr(lm, name)
 
 
 def require_all(awaited: dict[Any, Any]) -> None:

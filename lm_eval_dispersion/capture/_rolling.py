@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from lm_eval_dispersion._definition import Definition
-from lm_eval_dispersion.capture._listen import listening, prefix_length, prefix_tokens
+from lm_eval_dispersion.capture._listen import prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._progress import TaskBars
 from lm_eval_dispersion.capture._protocol import AttributionError, OnWindow, Owners, Window
 from lm_eval_dispersion.capture._spans import Results, Span
+from lm_eval_dispersion.seams.model_class import cut_at, listening_to
 
 # Tokens that an engine is about to be handed, context and continuation, and what counts of them.
 Inputs = Sequence[tuple[list[int], Span]]
@@ -28,17 +29,6 @@ class Reducer(Protocol):
         ...
 
 
-@contextmanager
-def cut_at(lm: Any, max_length: int) -> Iterator[None]:
-    """lm_eval's models cut rolling windows at their limit, which is another one in this block."""
-    stock_limit = lm._max_length
-    lm._max_length = max_length
-    try:
-        yield
-    finally:
-        lm._max_length = stock_limit
-
-
 def rolling(
     lm: Any,
     requests: Sequence[Any],
@@ -54,7 +44,7 @@ def rolling(
     """Calls lm_eval's method with windows of a definition.
 
     Args:
-        lm: an lm_eval model whose method goes through ``tok_encode`` and ``_loglikelihood_tokens``.
+        lm: an lm_eval model whose method encodes each document and then scores its windows.
         requests: lm_eval's.
         owners: of the requests whose vectors are added.
         on_window: called with each window of each request, at the end.
@@ -112,7 +102,7 @@ def rolling(
     with (
         ExitStack() as until_done,
         cut_at(lm, max_length),
-        listening(lm, tok_encode=encode, _loglikelihood_tokens=score),
+        listening_to(lm, encode=encode, score=score),
     ):
         answers = list(lm.loglikelihood_rolling(requests))
     if documents != len(requests) or len(scored) != len(windows):

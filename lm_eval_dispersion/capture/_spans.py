@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lm_eval_dispersion.capture._listen import listening
 from lm_eval_dispersion.capture._protocol import OnPrompt, Reduced
 from lm_eval_dispersion.capture._sums import Owner
+from lm_eval_dispersion.seams import response_cache
 
 
 @dataclass(frozen=True)
@@ -63,19 +63,11 @@ def hand_over(results: Results, on_prompt: OnPrompt) -> None:
             on_prompt(index, reduced)
 
 
-@contextmanager
-def before_cached(lm: Any, so_far: Callable[[], Results], on_prompt: OnPrompt | None) -> Iterator[None]:
+def before_cached(lm: Any, so_far: Callable[[], Results], on_prompt: OnPrompt | None) -> AbstractContextManager[None]:
     """Tells of prompts as soon as lm_eval keeps an answer (``--use_cache``), so an interrupted run keeps D, too."""
-    if on_prompt is None or getattr(lm.cache_hook, "dbdict", None) is None:
-        yield
-        return
-
-    def keep(inner: Callable[..., None], *args: Any) -> None:
-        hand_over(so_far(), on_prompt)
-        inner(*args)
-
-    with listening(lm.cache_hook, add_partial=keep):
-        yield
+    if on_prompt is None or response_cache.database_of(lm) is None:
+        return nullcontext()
+    return response_cache.before_kept(lm, lambda: hand_over(so_far(), on_prompt))
 
 
 def name_of(tokens: Sequence[int]) -> bytes:

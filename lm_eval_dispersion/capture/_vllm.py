@@ -15,18 +15,18 @@ from weakref import WeakSet
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._causal import why_not_causal
 from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of, tokenizer_hash
-from lm_eval_dispersion.capture._listen import listening, logger, prefix_length, prefix_tokens
+from lm_eval_dispersion.capture._listen import logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners, Unsupported
 from lm_eval_dispersion.capture._rolling import rolling
 from lm_eval_dispersion.capture._spans import Span, before_cached, hand_over, name_of
 from lm_eval_dispersion.capture._vllm_engine import Engine
+from lm_eval_dispersion.seams.model_class import listening_to
+from lm_eval_dispersion.seams.vllm_model import OFF_THE_LIMIT, as_sent
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.models.vllm_causallms import VLLM
 
-# lm_eval's class takes so many tokens off its limit before it cuts rolling windows.
-OFF_THE_LIMIT = 2
 # By name: importing it here would reach into an engine of this process.
 _ALL_LAYERS = "lm_eval_dispersion.capture.all_layers.AllLayers"
 # Engines whose layers have been said.
@@ -127,7 +127,7 @@ class VLLMCapture:
 
         with (
             self._engine.recording(self.layers(definition)) as recording,
-            listening(self._lm, _loglikelihood_tokens=score),
+            listening_to(self._lm, score=score),
             before_cached(self._lm, recording.so_far, on_prompt),
         ):
             answers = list(self._lm.loglikelihood(list(requests)))
@@ -169,7 +169,7 @@ class VLLMCapture:
 
         with (
             self._engine.recording(self.layers(definition)) as recording,
-            listening(self._lm, tok_encode=encode, _model_generate=generate),
+            listening_to(self._lm, encode=encode, generate=generate),
             before_cached(self._lm, recording.so_far, on_prompt),
         ):
             answers = list(self._lm.generate_until(list(requests)))
@@ -178,13 +178,8 @@ class VLLMCapture:
 
     def _as_sent(self, tokens: list[int], gen_kwargs: dict[str, Any]) -> tuple[list[int], int]:
         """A prompt as lm_eval's ``VLLM.generate_until`` cuts it, and how many of its tokens are its beginning."""
-        from lm_eval.models.utils import maybe_truncate
-
         lm = self._lm
-        _, _, room = lm.modify_gen_kwargs(dict(gen_kwargs), eos=None, default_max_gen_toks=lm.max_gen_toks)
-        sent, _ = maybe_truncate(
-            tokens, max_gen_toks=room, max_model_len=lm.max_length, side=lm.truncation_side, verbose=False
-        )
+        sent = as_sent(lm, tokens, gen_kwargs)
         if len(sent) == len(tokens):
-            return list(sent), len(sent)
-        return list(sent), {"right": len(sent), "middle": len(sent) // 2}.get(lm.truncation_side, 0)
+            return sent, len(sent)
+        return sent, {"right": len(sent), "middle": len(sent) // 2}.get(lm.truncation_side, 0)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from io import StringIO
 from itertools import chain
 
 from lm_eval_dispersion._discovery import tasks_folder
@@ -34,6 +31,7 @@ print(json.dumps(found | {"wrapped": manager.match_tasks(["dispersion_arc_easy"]
 
 def doctor() -> int:
     """Whether the installation is as the plugin needs it: versions, places in other libraries, tasks, GPU."""
+    os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
     # Reads 14,000 files: meanwhile the rest is looked at.
     plain = subprocess.Popen([sys.executable, "-c", _PLAIN_LM_EVAL], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -72,18 +70,16 @@ def _versions() -> Iterator[Line]:
 
 
 def _seams() -> Iterator[Line]:
-    from lm_eval_dispersion.seams import LIBRARIES, SEAMS
+    from lm_eval_dispersion.seams import SEAMS, fix
 
     for seam in SEAMS:
         if not all(find_spec(library) for library in (seam.library, seam.beside) if library):
             continue
-        with _silence():
-            moved = seam.moved()
+        moved = seam.moved()
         if moved is None:
-            yield _OK, f"{seam.library}: {seam.name}"
+            yield _OK, f"{seam.library}: {seam.name} ({seam.versions})"
         else:
-            fix = f"use {seam.library} {LIBRARIES[seam.library].known} or a newer {_OURS}"
-            yield _WRONG, f"{seam.library}: {seam.name}: {moved}; {fix}"
+            yield _WRONG, f"{seam.library}: {seam.name}: {moved}; {fix(seam.library)}"
 
 
 def _tasks(plain: subprocess.Popen[bytes]) -> Iterator[Line]:
@@ -106,12 +102,14 @@ def _tasks(plain: subprocess.Popen[bytes]) -> Iterator[Line]:
 
 
 def _accelerator() -> Iterator[Line]:
+    from lm_eval_dispersion.seams import silence
+
     try:
         import torch
     except (ImportError, OSError) as error:
         yield _WRONG, f"torch cannot be imported: {str(error).splitlines()[0]}"
         return
-    with _silence():
+    with silence():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     yield _NOTE, f"GPU: {', '.join(names)}" if names else "GPU: none that torch sees; models run on the CPU"
 
@@ -121,15 +119,3 @@ def _installed(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Other libraries' progress bars, warnings and logs would stand between our lines."""
-    os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)

@@ -79,10 +79,9 @@ def demo_code(**_: Any) -> dict[str, Dataset]:
 
 def demo_mmlu(**_: Any) -> dict[str, Dataset]:
     """282 MMLU questions of 57 subjects, with their answers, from lm_eval's own chain-of-thought prompts."""
-    import lm_eval
+    from lm_eval_dispersion.seams.demo_questions import FILE
 
-    folder = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "flan_cot_fewshot"
-    subjects = json.loads((folder / "_cot_prompts.json").read_text(encoding="utf-8"))
+    subjects = json.loads(FILE.read_text(encoding="utf-8"))
 
     def questions() -> Iterator[dict[str, Any]]:
         for subject, prompt in subjects.items():

@@ -5,19 +5,20 @@ the request types to ``lm_eval.api.model.LM``.
 """
 
 from lm_eval_dispersion._errors import TaskError, end_in_one_line
+from lm_eval_dispersion.seams import fix, require
 
 end_in_one_line()
+require("lm_eval")
 try:
     from lm_eval_dispersion.harness import _upstream
     from lm_eval_dispersion.harness._task import DispersionTask, records
 
     _upstream.attach(records)
-except (ImportError, AttributeError) as error:
+except (ImportError, AttributeError) as error:  # a version that is known, and is not what it says
     from importlib.metadata import version
 
     raise TaskError(
-        f"lm_eval {version('lm_eval')} has moved what this version builds on ({error}); use lm_eval 0.4.13, or a newer "
-        "lm-eval-dispersion"
+        f"lm_eval {version('lm_eval')} has moved a place that we build on ({error}); {fix('lm_eval')}"
     ) from error
 
 __all__ = ["DispersionTask"]

@@ -10,14 +10,15 @@ the cache, and the record says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.harness._evaluation import Look
 from lm_eval_dispersion.record import Segment
+from lm_eval_dispersion.seams import response_cache
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -31,7 +32,7 @@ class Answers:
 
     def __init__(self, look: Look, kind: str, definition: Definition, measuring: bool = True) -> None:
         self._lm, self._kind = look.lm, kind
-        self._database = getattr(look.lm.cache_hook, "dbdict", None)
+        self._database = response_cache.database_of(look.lm)
         if self._database is not None:
             if look.identity is None:
                 self._database = None
@@ -80,15 +81,9 @@ class Answers:
         """As lm_eval's hook has it: where answers are kept; None where they are not."""
         return self._database
 
-    @contextmanager
-    def without_stock_cache(self) -> Iterator[None]:
+    def without_stock_cache(self) -> AbstractContextManager[None]:
         """Sends what lm_eval's method writes to the cache on the way to our keys, so Ctrl-C keeps it."""
-        stock = self._lm.cache_hook
-        self._lm.cache_hook = self
-        try:
-            yield
-        finally:
-            self._lm.cache_hook = stock
+        return response_cache.diverted(self._lm, self)
 
     def add_partial(self, kind: str, args: tuple[Any, ...], answer: Any) -> None:
         """Called by lm_eval's methods, once a request is done (``lm_eval.api.model.CacheHook``)."""
@@ -108,9 +103,7 @@ class Answers:
         }
 
     def _key(self, args: Sequence[Any]) -> str:
-        from lm_eval.api.model import hash_args
-
-        return str(hash_args(f"dispersion_{self._kind}", [*args, self._setting]))
+        return response_cache.key(f"dispersion_{self._kind}", [*args, self._setting])
 
 
 def _samples(request: Instance) -> bool:

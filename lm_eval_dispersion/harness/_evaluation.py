@@ -7,11 +7,10 @@ have none before a request is sent, or by its first pass, is there nothing to ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
-from inspect import signature
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._errors import TaskError, one_line
@@ -69,23 +68,18 @@ def look_at(lm: LM) -> Look:
         return Look(lm, capture)
 
 
-def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callable[..., Any]:
-    """lm_eval's ``evaluate`` with a look at the model first.
+def looking(is_ours: Callable[[Any], bool]) -> Callable[[LM, list[Any], Callable[[], Any]], Any]:
+    """What an evaluation has before its first request and after its last (see ``seams.evaluator.around``).
 
     Args:
-        stock: the function.
         is_ours: whether a task records.
     """
-    names = signature(stock)
 
-    @wraps(stock)
-    def evaluate(*args: Any, **kwargs: Any) -> Any:
-        given = names.bind(*args, **kwargs).arguments
-        tasks = list(_tasks(given["task_dict"]))
+    def evaluate(lm: LM, tasks: list[Any], go_on: Callable[[], Any]) -> Any:
         ours = [task for task in tasks if is_ours(task)]
         if not ours:
-            return stock(*args, **kwargs)
-        look = look_at(_unwrapped(given["lm"]))
+            return go_on()
+        look = look_at(lm)
         look.alone = len(ours) == len(tasks)
         if look.reason and look.alone:
             raise TaskError(look.reason)
@@ -94,7 +88,7 @@ def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callab
                 look.capture.layers(definition)  # a layer that the model has not is refused now
         token = _look.set(look)
         try:
-            results = stock(*args, **kwargs)
+            results = go_on()
         finally:
             _look.reset(token)
         if look.lm.rank == 0:
@@ -102,22 +96,6 @@ def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callab
         return results
 
     return evaluate
-
-
-def _unwrapped(lm: Any) -> LM:
-    """``--use_cache`` stands before the model."""
-    from lm_eval.api.model import CachingLM
-
-    return lm.lm if isinstance(lm, CachingLM) else lm
-
-
-def _tasks(task_dict: dict[Any, Any]) -> Iterable[Any]:
-    """Of what ``TaskManager.load`` gives, or of nested groups, as older callers have them."""
-    for value in task_dict.get("tasks", task_dict).values():
-        if isinstance(value, dict):
-            yield from _tasks(value)
-        else:
-            yield value
 
 
 def _say_what_is_missing(ours: list[Any]) -> None:

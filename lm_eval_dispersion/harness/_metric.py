@@ -61,3 +61,13 @@ class Guarded:
             self.note(self.__name__, one_line(error))
             logger.warning("%s is not defined here (%s)", self.__name__, one_line(error))
             return otherwise
+
+
+def standard_error(stock: Callable[..., Any], metric: Any, bootstrap_iters: int) -> Any:
+    """See ``seams.standard_errors``."""
+    if isinstance(metric, Metric):
+        return metric.stderr if bootstrap_iters > 0 else None
+    if isinstance(metric, Guarded):
+        found = stock(metric=metric.stock, bootstrap_iters=bootstrap_iters)
+        return found and (lambda items: metric.kept(found, items, "N/A"))
+    return stock(metric=metric, bootstrap_iters=bootstrap_iters)

@@ -18,6 +18,7 @@ from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
 from lm_eval_dispersion.harness._wrap import stock_task
 from lm_eval_dispersion.record import Recording, Summary, mean_by_layer, number, record
+from lm_eval_dispersion.seams import task_class
 
 logger = logging.getLogger(__name__)
 
@@ -120,13 +121,14 @@ class _Records(Task):
             logger.warning("%s: --cache_requests is ignored, for it may hold another text's requests", self._name)
             kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
-        for instance in self._instances:
+        requests = task_class.requests_of(self)
+        for instance in requests:
             if instance.request_type not in KINDS:
                 raise TaskError(f"{self._name}: requests of type {instance.request_type} carry no prompt to measure")
             instance.request_type = PREFIX + instance.request_type
             instance.dispersion_task = self
         # The evaluator evens out data-parallel processes by this name, right after it built the requests.
-        self.OUTPUT_TYPE = self._instances[0].request_type
+        self.OUTPUT_TYPE = requests[0].request_type
 
     def receive(self, recording: Recording) -> None:
         """Called by our request types with what was measured on this task's requests."""
@@ -171,7 +173,7 @@ class _Records(Task):
 
     @property
     def _adds_metrics(self) -> bool:
-        return "bypass" not in getattr(self, "_metric_fn_list", {})  # lm_eval's --predict_only
+        return not task_class.asks_for("bypass", self)  # lm_eval's --predict_only
 
     def _logged(self) -> dict[str, Any]:
         prompts = self._records_prompts

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.api.task import ConfigurableTask, Task
-from lm_eval.tasks._index import Entry, Kind, TaskIndex
-from lm_eval.tasks._yaml_loader import load_yaml
 
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion._prefix import PREFIX, records_dispersion
 from lm_eval_dispersion._task_manager import DESCRIBES, loading_index
-
-# What lm_eval's own factory takes out of a configuration before it makes a task of it (`tasks/_factory.py`).
-_STRUCTURE = ("tag", "group", "task_list")
-# What lm_eval writes as `config_source` where no file is known.
-_INLINE = "inline"
+from lm_eval_dispersion.seams.task_factory import INLINE, STRUCTURE
+from lm_eval_dispersion.seams.task_index import Entry, Kind, configuration, every_entry, of_folder
 
 
 def stock_task(config: dict[str, Any]) -> tuple[type[Task], dict[str, Any]]:
@@ -38,8 +33,7 @@ def stock_task(config: dict[str, Any]) -> tuple[type[Task], dict[str, Any]]:
     entry = _find(str(config["wraps"]), own) if "wraps" in config else _namesake(own)
     if entry is None:
         return ConfigurableTask, own
-    wrapped = load_yaml(entry.yaml_path) if entry.yaml_path else entry.cfg
-    wrapped = {key: value for key, value in deepcopy(wrapped or {}).items() if key not in _STRUCTURE}
+    wrapped = {key: value for key, value in deepcopy(configuration(entry)).items() if key not in STRUCTURE}
     base = wrapped.pop("class", ConfigurableTask)
     if not isinstance(base, type) or not issubclass(base, Task):
         what = getattr(base, "__qualname__", type(base).__qualname__)
@@ -47,7 +41,7 @@ def stock_task(config: dict[str, Any]) -> tuple[type[Task], dict[str, Any]]:
             f"{own['task']}: {entry.name} cannot be wrapped: its `class: {what}` is no class of lm_eval's Task"
         )
     metadata = _metadata(wrapped) | {"wraps": entry.name} | _metadata(own)
-    if metadata.get("config_source") == _INLINE and entry.yaml_path:
+    if metadata.get("config_source") == INLINE and entry.yaml_path:
         metadata["config_source"] = str(entry.yaml_path)
     return base, {**wrapped, **own, "metadata": metadata}
 
@@ -59,11 +53,11 @@ def _metadata(config: dict[str, Any]) -> dict[str, Any]:
 
 def _find(name: str, config: dict[str, Any]) -> Entry:
     task = config["task"]
-    index = loading_index.get() or _default_index()
+    index = loading_index.get() or every_entry()  # built by hand, outside a task manager
     entry = index.get(name)
-    source = Path(str(_metadata(config).get("config_source", _INLINE)))
+    source = Path(str(_metadata(config).get("config_source", INLINE)))
     if entry is None and source.is_file():
-        entry = TaskIndex.build([source.parent]).get(name)
+        entry = of_folder(source.parent).get(name)
     if entry is None:
         raise TaskError(
             f"{task}: `wraps: {name}` names no task of lm_eval, of the folder of {task}'s YAML or of "
@@ -90,7 +84,7 @@ def _namesake(config: dict[str, Any]) -> Entry | None:
     if described and loading_index.get() is None:
         return None  # built by hand, whose index would take seconds
     name = config["task"]
-    entry = (loading_index.get() or _default_index()).get(name)
+    entry = (loading_index.get() or every_entry()).get(name)
     if entry is None or entry.kind not in (Kind.TASK, Kind.PY_TASK) or records_dispersion(entry.cfg):
         if described or entry is not None:
             return None
@@ -98,7 +92,7 @@ def _namesake(config: dict[str, Any]) -> Entry | None:
             f"{name}: names no task of lm_eval or of --include_path, and describes none ({' or '.join(DESCRIBES)})"
         )
     # Another description may bear the name of a task of lm_eval's.
-    same = _metadata(config).get("config_source", _INLINE) == str(entry.yaml_path)
+    same = _metadata(config).get("config_source", INLINE) == str(entry.yaml_path)
     return entry if same or not described else None
 
 
@@ -107,11 +101,3 @@ def _members(entry: Entry) -> list[str]:
     return sorted(
         str(item.get("task") or item.get("group")) if isinstance(item, dict) else str(item) for item in listed
     )
-
-
-def _default_index() -> dict[str, Entry]:
-    """For a task that is built by hand, outside a task manager."""
-    from lm_eval.tasks import TaskManager
-
-    index: dict[str, Entry] = TaskManager()._index
-    return index

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from types import CodeType
 from typing import Any
 
@@ -19,6 +22,9 @@ class Seam:
 
     library: str
     look: Callable[[], None]
+    """Raises where it is not as we need it."""
+    versions: str
+    """Of the library, as pip takes them: those in which it is known to be as we need it."""
     beside: str | None = None
     """Another library without which there is nothing to look at."""
 
@@ -28,14 +34,27 @@ class Seam:
         return self.look.__name__.replace("_", " ")
 
     def moved(self) -> str | None:
-        """What is not as we need it, in one line; None where all is well."""
+        """What is not as we need it, in one line; None where all is well. It is looked at whatever the version."""
         try:
-            self.look()
+            with silence():
+                self.look()
         except Moved as error:
             return str(error)
         except Exception as error:  # another library's import and code, which may fail in any way
             return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return None
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Other libraries' progress bars, warnings and logs would stand between our lines."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def has(thing: Any, *names: str) -> None:

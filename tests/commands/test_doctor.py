@@ -33,7 +33,7 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str]) -> None:
         assert any(line.startswith(f"{name} ") for line in marked["ok"])
     for seam in SEAMS:
         if seam.library != "vllm" and seam.beside != "vllm":
-            assert f"{seam.library}: {seam.name}" in marked["ok"]
+            assert f"{seam.library}: {seam.name} ({seam.versions})" in marked["ok"]
     yaml = "\n".join(file.read_text() for file in (Path(__file__).parents[2] / "tasks").rglob("*.yaml"))
     shipped = set(re.findall(r"^(?:task|group|tag): (dispersion\w*)$", yaml, re.MULTILINE))
     found = f"plain lm_eval finds {len(shipped)} tasks of ours, and dispersion_NAME for any other"

@@ -230,6 +230,36 @@ def test_an_lm_eval_without_a_task_manager_gets_one_line_naming_what_is_needed(o
     ]
 
 
+@pytest.fixture
+def lm_eval_of_tomorrow(old_lm_eval: Path) -> Path:
+    """One whose task manager has nothing in it that we know."""
+    (old_lm_eval / "lm_eval-0.4.7.dist-info").rename(old_lm_eval / "lm_eval-0.9.0.dist-info")
+    (old_lm_eval / "lm_eval-0.9.0.dist-info" / "METADATA").write_text("Name: lm_eval\nVersion: 0.9.0\n")
+    (old_lm_eval / "lm_eval" / "tasks" / "manager.py").write_text("class TaskManager: ...\n")
+    (old_lm_eval / "lm_eval" / "tasks" / "__init__.py").write_text("from .manager import TaskManager\n")
+    return old_lm_eval
+
+
+def test_a_task_manager_that_has_moved_is_one_line_for_those_who_ask_for_a_task_of_ours(
+    lm_eval_of_tomorrow: Path,
+) -> None:
+    code = "from lm_eval.tasks import TaskManager; print(TaskManager.__name__)"
+    said = {}
+    for asked in ("arc_easy", "dispersion_arc_easy"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--tasks", asked],
+            env=os.environ | {"PYTHONPATH": str(lm_eval_of_tomorrow)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout == "TaskManager\n", done.stderr  # lm_eval itself is left alone
+        said[asked] = done.stderr.splitlines()
+    assert said["arc_easy"] == []
+    (line,) = said["dispersion_arc_easy"]
+    assert line.startswith("lm-eval-dispersion: lm_eval 0.9.0 has moved what finds our tasks (")
+    assert line.endswith("; use lm_eval 0.4.13 or a newer version")
+
+
 def test_a_python_that_does_not_use_lm_eval_loads_nothing_of_it_and_none_of_the_heavy_libraries() -> None:
     code = (
         "import sys; print([m for m in ('torch', 'transformers', 'lm_eval', 'typing', 'pathlib') if m in sys.modules])"

