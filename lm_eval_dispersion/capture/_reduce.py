@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from lm_eval_dispersion.capture._device import sent
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced
+from lm_eval_dispersion.capture._singles import HeldVectors
 from lm_eval_dispersion.capture._spans import Progress, Results, Span
 from lm_eval_dispersion.capture._states import States, Summed
 from lm_eval_dispersion.capture._sums import HeldSums
@@ -25,7 +26,7 @@ class Reductions:
 
     def __init__(self, totals: bool) -> None:
         """``totals`` is whether all vectors are summed for their owners, or the last one of each span alone."""
-        self._totals, self._held = totals, HeldSums()
+        self._totals, self._held, self._singles = totals, HeldSums(), HeldVectors()
         self._unread: list[tuple[list[Span], Tensor]] = []
         self._numbers = 0
         self._results: Results = []
@@ -46,6 +47,8 @@ class Reductions:
         self._held.add([(sums.across, document, i) for sums, document, i in owned], last.total, last.counted)
         if self._totals:
             self._held.add([(sums.all_pairs, document, i) for sums, document, i in owned], every.total, every.counted)
+        keeps = [(sums.vectors, document, i) for sums, document, i in owned if sums.vectors is not None]
+        self._singles.add(keeps, last.total[-1])
         few = torch.stack([every.total.square().sum(-1), every.counted, every.zero])
         self._unread.append((whole, few))
         self._numbers += few.numel()
@@ -59,8 +62,9 @@ class Reductions:
         return found
 
     def settle(self) -> None:
-        """Adds the sums to those of their owners."""
+        """Adds the sums to those of their owners, and single vectors to theirs."""
         self._held.settle()
+        self._singles.settle()
 
     def _read(self) -> None:
         if not self._unread:

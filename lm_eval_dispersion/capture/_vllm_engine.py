@@ -62,6 +62,10 @@ class EngineRecording:
             sums = self._sums[int(found["place"])]
             pairs = sums.all_pairs if found["all_pairs"] else sums.across
             pairs.add(int(found["group"]), found["total"], found["count"])
+        if any(sums.vectors is not None for sums in self._sums):
+            for found in self._taken("dispersion_take_vectors"):
+                if (vectors := self._sums[int(found["place"])].vectors) is not None:
+                    vectors.add(int(found["document"]), found["total"], int(found["count"]))
 
     def _tell(self, span: Span) -> tuple[int, int, int, list[tuple[int, int]]]:
         """A span as a worker is told of it: its number, its positions, and of each owner the sums' place."""

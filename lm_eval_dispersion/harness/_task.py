@@ -12,6 +12,7 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval_dispersion import __version__
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion._errors import TaskError, one_line
+from lm_eval_dispersion.harness._marks import Marks
 from lm_eval_dispersion.harness._metric import Guarded, Metric
 from lm_eval_dispersion.harness._options import Options
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
@@ -66,6 +67,7 @@ class _Records(Task):
             # lm_eval calls it with both, and the metadata holds every model argument, `revision` for one.
             metadata = {k: v for k, v in metadata.items() if k not in (config.get("dataset_kwargs") or {})}
         self._recording = Recording()
+        self._marks = Marks()
         self._summary: Summary | None = None
         self._received = False
         self._document = -1
@@ -112,6 +114,7 @@ class _Records(Task):
         self._options.refuse_what_no_task_takes()
         # A task object may be evaluated more than once.
         self._recording, self._summary, self._received = Recording(), None, False
+        self._marks = Marks()
         self.seen_contexts.clear()
         self._failed.clear()
         self.OUTPUT_TYPE = self._stock_output_type
@@ -167,6 +170,8 @@ class _Records(Task):
         """lm_eval's metrics of a document and, for the log of samples, what was measured on it."""
         self.OUTPUT_TYPE = self._stock_output_type
         metrics = super().process_results(doc, results)
+        if self._records_prompts:
+            self._marks.note(self, self._document, doc, metrics)
         return metrics | self._logged() if self._adds_metrics else metrics
 
     @property
@@ -223,6 +228,7 @@ class _Records(Task):
                     options=self._options.values,
                     failed=self._failed,
                     plugin_version=__version__,
+                    slices=self._marks.slices(self, summary.recording) if self._records_prompts else None,
                 )
             )
         return config | {"metadata": metadata}

@@ -19,6 +19,7 @@ def record(
     options: dict[str, Any],
     failed: dict[str, str],
     plugin_version: str,
+    slices: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
     recording, prompts = summary.recording, summary.prompts
@@ -51,6 +52,7 @@ def record(
             "spearman_stderr": _list(correlation.spearman_stderr),
             "n": correlation.segments.tolist(),
         },
+        "slices": slices,
     }
 
 
