@@ -7,10 +7,12 @@ from lm_eval_dispersion.geometry._closed_form import UnitSums, closed_form, disp
 from lm_eval_dispersion.geometry._correlation import Correlation, correlate
 from lm_eval_dispersion.geometry._jackknife import GROUPS
 from lm_eval_dispersion.geometry._pairs import Pairs
+from lm_eval_dispersion.geometry._spectrum import SIGNALS, spectrum
 from lm_eval_dispersion.geometry._within import Within
 
 __all__ = [
     "GROUPS",
+    "SIGNALS",
     "Correlation",
     "Pairs",
     "UnitSums",
@@ -18,5 +20,6 @@ __all__ = [
     "closed_form",
     "correlate",
     "dispersion",
+    "spectrum",
     "unit_sums",
 ]

@@ -18,6 +18,7 @@ def record(
     base_task: str | None,
     options: dict[str, Any],
     failed: dict[str, str],
+    signals: dict[str, Any],
     plugin_version: str,
 ) -> dict[str, Any]:
     """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
@@ -51,6 +52,7 @@ def record(
             "spearman_stderr": _list(correlation.spearman_stderr),
             "n": correlation.segments.tolist(),
         },
+        "signals": signals,
     }
 
 
