@@ -45,12 +45,13 @@ def register() -> None:
         setattr(WorkerBase, method.__name__, method)
 
 
-def dispersion_begin(worker: Any, places: list[int] | None, totals: bool) -> dict[str, Any]:
+def dispersion_begin(worker: Any, places: list[int], of_signals: list[int], totals: bool) -> dict[str, Any]:
     """Begins a recording; says what this worker can see.
 
     Args:
         worker: vLLM's.
-        places: which of the hidden states that it shows are reduced; None for all.
+        places: which of the hidden states that it shows are reduced; empty for all.
+        of_signals: of which there are signals of a Gram matrix.
         totals: whether all vectors of a span are summed.
     """
     dispersion_end(worker)
@@ -58,7 +59,8 @@ def dispersion_begin(worker: Any, places: list[int] | None, totals: bool) -> dic
     missing = [name for name in ("execute_model", "sample_tokens", "execute_model_state") if not hasattr(runner, name)]
     if missing:
         return {"missing": missing}
-    worker.dispersion_recorder = _Recorder(runner, places, totals) if _first_of_its_tensor_group() else None
+    reductions = Reductions(totals, places, of_signals)
+    worker.dispersion_recorder = _Recorder(runner, reductions) if _first_of_its_tensor_group() else None
     return {
         "missing": [],
         "layers": runner.model_config.get_total_num_hidden_layers(),
@@ -126,8 +128,7 @@ class _Recorder:
     """Listens to one model runner."""
 
     runner: Any
-    places: list[int] | None
-    totals: bool
+    reductions: Reductions
     awaited: Awaited = field(default_factory=Awaited)
     """A prompt that comes twice is reduced once."""
     underway: dict[str, list[Progress]] = field(default_factory=dict)
@@ -138,9 +139,8 @@ class _Recorder:
     """What ended the recording: an engine would not outlive an error of ours."""
 
     def __post_init__(self) -> None:
-        self.reductions = Reductions(self.totals)
         # By place; each document's last vector by itself where nothing else of a span is summed.
-        self.sums = defaultdict(lambda: Sums(vectors=None if self.totals else Vectors()))
+        self.sums = defaultdict(lambda: Sums(vectors=None if self.reductions.totals else Vectors()))
         self._results: list[Arrays] = []
         self._groups: Iterator[Arrays] | None = None
         self._singles: Iterator[Arrays] | None = None
@@ -197,7 +197,7 @@ class _Recorder:
             # Auxiliary ones that nobody asked for here are a speculative draft's (EAGLE-3), of layers of its choice.
             asked = getattr(self.runner, "dispersion_all_layers", False)
             states = [*((state.aux_hidden_states if asked else None) or ()), state.hidden_states]
-            self._reduce(parts, states if self.places is None else [states[place] for place in self.places])
+            self._reduce(parts, states)
 
     def _offsets(self, state: Any) -> dict[str, int]:
         """The row of the hidden states at which each request's begin."""
@@ -233,6 +233,8 @@ class _Recorder:
     def take(self) -> bytes:
         for span, reduced in self.reductions.results():
             numbers = {"dispersion": reduced.dispersion, "zero": reduced.zero, "nonfinite": reduced.nonfinite}
+            if reduced.signals is not None:
+                numbers["signals"] = reduced.signals
             self._results += [{"span": np.array(number), **numbers} for number in span.requests]
         return _packed(self._results.pop() for _ in range(len(self._results)))
 

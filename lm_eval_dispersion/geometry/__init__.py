@@ -9,6 +9,7 @@ from lm_eval_dispersion.geometry._correlation import Correlation, correlate
 from lm_eval_dispersion.geometry._jackknife import GROUPS
 from lm_eval_dispersion.geometry._pairs import Pairs
 from lm_eval_dispersion.geometry._resampling import Classes, Estimate, Permutations, classes
+from lm_eval_dispersion.geometry._spectrum import SIGNALS, spectrum
 from lm_eval_dispersion.geometry._vectors import Vectors
 from lm_eval_dispersion.geometry._within import Within
 
@@ -16,6 +17,7 @@ __all__ = [
     "GROUPS",
     "LEVELS",
     "SEEDS",
+    "SIGNALS",
     "Classes",
     "Correlation",
     "Estimate",
@@ -29,5 +31,6 @@ __all__ = [
     "closed_form",
     "correlate",
     "dispersion",
+    "spectrum",
     "unit_sums",
 ]

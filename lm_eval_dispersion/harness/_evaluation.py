@@ -91,7 +91,9 @@ def looking(stock: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callab
             raise TaskError(look.reason)
         if look.capture is not None:
             for definition in {task.definition for task in ours}:
-                look.capture.layers(definition)  # a layer that the model has not is refused now
+                # A layer that the model has not is refused now.
+                look.capture.layers(definition)
+                look.capture.signal_layers(definition)
         token = _look.set(look)
         try:
             results = stock(*args, **kwargs)

@@ -45,6 +45,7 @@ def measured(look: Look, kind: str, requests: list[Instance], definition: Defini
     for recording in recordings.values():
         recording.described, recording.definition = look.described, definition
         recording.shown = capture.layers(definition) or list(range(recording.layers))
+        recording.signal_layers = capture.signal_layers(definition)
     return answers, recordings
 
 

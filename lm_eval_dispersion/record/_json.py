@@ -18,6 +18,7 @@ def record(
     base_task: str | None,
     options: dict[str, Any],
     failed: dict[str, str],
+    signals: dict[str, Any],
     plugin_version: str,
     slices: dict[str, Any] | None,
 ) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def record(
             "spearman_stderr": _list(correlation.spearman_stderr),
             "n": correlation.segments.tolist(),
         },
+        "signals": signals,
         "slices": slices,
     }
 
