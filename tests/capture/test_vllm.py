@@ -81,6 +81,9 @@ def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any
     assert found[2].truncated and found[0].dispersion.tolist() == found[3].dispersion.tolist()
     assert sums.across.count.tolist() == [4] * len(lasts[0]) and not len(sums.all_pairs.count)
     np.testing.assert_allclose(sums.across.dispersion()[0], profile(torch.stack(lasts, 1)), atol=1e-5)
+    units = torch.nn.functional.normalize(torch.stack(lasts)[:, -1], dim=-1)
+    assert sums.vectors is not None and sums.vectors.counts == dict.fromkeys(range(4), 1)
+    np.testing.assert_allclose(sums.vectors.of(range(4)), units, atol=1e-5)
 
 
 def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: Any, texts: list[str]) -> None:

@@ -59,6 +59,8 @@ def test_two_processes_give_the_numbers_of_one(cli_here: CliHere, tiny_llama: Pa
         a, b = (r["configs"][name]["metadata"]["dispersion"] for r in (one, two))
         assert b["engine"]["processes"] == 2 and a["engine"]["processes"] == 1
         assert b["counts"] == a["counts"] and b["corpus"] == a["corpus"]
+        if b["definition"]["kind"] == "prompts":
+            assert "several processes" in b["slices"]["undefined"]
         for part, keys in (("within", ("mean", "stderr")), ("across", ("dispersion", "stderr"))):
             for key in keys:
                 np.testing.assert_allclose(b[part][key], a[part][key], atol=1e-5)
