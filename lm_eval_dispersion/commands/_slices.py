@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from lm_eval_dispersion.slices import Estimate, OverTasks, Point, Slices
 
-_STRIP = 34
+# Columns of the curve: of a terminal what its other columns leave.
+_STRIP, _OTHERS = 34, 62
 _NAMES = (("both right", "|m_c|²"), ("one of each", "m_c·m_w"), ("both wrong", "|m_w|²"))
 
 
@@ -118,12 +119,13 @@ def _print_task(console: Console, task: Slices) -> None:
         shuffles.add_row(within(one), p, mean, f"{one.shuffled} of {n}")
     console.print(Padding(shuffles, (1, 0, 1, 4)))
     curve = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    titles = ("right", f"{task.seeds} slices of {task.size}", "over all such slices", "● slices  ┼ all  ─ 95 % over documents")
+    titles = ("right", f"{task.seeds} slices of {task.size}", "all such slices", "● slices  ┼ all  ─ 95 %")
     for title in titles:
         curve.add_column(title, justify="right" if title == "right" else "left", no_wrap=True)
+    width = max(10, min(_STRIP, console.width - _OTHERS))
     for point in task.points:
         drawn = f"{point.slices:.4f} ± {point.stderr:.4f}"
-        curve.add_row(f"{point.right:.0%}", drawn, _estimate(point.expected), _strip(point, task.points))
+        curve.add_row(f"{point.right:.0%}", drawn, _estimate(point.expected), _strip(point, task.points, width))
     console.print(Padding(curve, (0, 0, 1, 4)))
     _say(console, spearman_warning(task))
     _say(console, conclusion(task), "bold")
@@ -156,13 +158,13 @@ def _ends(points: tuple[Point, ...]) -> tuple[float, float]:
     return min(every), max(every)
 
 
-def _strip(point: Point, points: tuple[Point, ...]) -> str:
+def _strip(point: Point, points: tuple[Point, ...], width: int) -> str:
     """One share's D as marks between the least and the greatest of all."""
     least, greatest = _ends(points)
-    cells = [" "] * _STRIP
+    cells = [" "] * width
 
     def at(d: float) -> int:
-        return round((d - least) / ((greatest - least) or 1) * (_STRIP - 1))
+        return round((d - least) / ((greatest - least) or 1) * (width - 1))
 
     one = point.expected
     if one.low is not None and one.high is not None:

@@ -115,14 +115,12 @@ def classes(
     resampled = _each(x, count, _bootstrap(right, rng))
     k = levels(size)
     a, b, e = resampled.T
-    shuffles: list[Permutations] = []
-    kinds = list(strata)
-    for within in ([], *([kind] for kind in kinds), *([kinds] if len(kinds) > 1 else [])):
+    kinds = tuple(strata)
+    shuffles, shuffled = [], []
+    for within in ((), *((kind,) for kind in kinds), *((kinds,) if len(kinds) > 1 else ())):
         of = _combined([strata[kind] for kind in within], len(right))
-        found = _each(x, count, _shuffle(right, of, rng))
-        shuffles.append(_permutations(tuple(within), right, of, observed, found))
-        if not within:
-            monotone = _share_monotone(expected_dispersion(found, size, k))
+        shuffled.append(_each(x, count, _shuffle(right, of, rng)))
+        shuffles.append(_permutations(within, right, of, observed, shuffled[-1]))
     return Classes(
         *counts,
         cosines=tuple(map(_estimate, observed, resampled.T)),  # type: ignore[arg-type]
@@ -132,7 +130,7 @@ def classes(
         curve=tuple(map(_estimate, expected_dispersion(observed, size, k), expected_dispersion(resampled, size, k).T)),
         slices=drawn_slices(x, right, size),
         permutations=tuple(shuffles),
-        monotone=monotone,
+        monotone=_share_monotone(expected_dispersion(shuffled[0], size, k)),
         strata={kind: stratum_sums(x, right, labels) for kind, labels in strata.items()},
         resamples=count,
     )
