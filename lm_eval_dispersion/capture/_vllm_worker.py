@@ -140,7 +140,9 @@ class _Recorder:
 
     def __post_init__(self) -> None:
         # By place; each document's last vector by itself where nothing else of a span is summed.
-        self.sums = defaultdict(lambda: Sums(vectors=None if self.reductions.totals else Vectors()))
+        self.sums: defaultdict[int, Sums] = defaultdict(
+            lambda: Sums(vectors=None if self.reductions.totals else Vectors())
+        )
         self._results: list[Arrays] = []
         self._groups: Iterator[Arrays] | None = None
         self._singles: Iterator[Arrays] | None = None

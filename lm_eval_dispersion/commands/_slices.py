@@ -45,7 +45,7 @@ class _Read:
     """What a run has of slices."""
 
     def __init__(self, run: Run) -> None:
-        from lm_eval_dispersion.slices import OverTasks, Slices, over_tasks, read_slices
+        from lm_eval_dispersion.slices import over_tasks, read_slices
 
         self.run = run
         self.slices: list[Slices] = []
@@ -53,19 +53,19 @@ class _Read:
         for task in run.content["configs"]:
             try:
                 self.slices.append(read_slices(run, task))
-            except ValueError as reason:
-                self.without[plain(task)] = str(reason)
+            except ValueError as error:
+                self.without[plain(task)] = str(error)
         reasons: dict[str, list[str]] = {}
         for task, reason in self.without.items():
             reasons.setdefault(reason, []).append(task)
-        self.said = [f"no slices of {_listed(tasks)}: {reason}" for reason, tasks in reasons.items()]
+        self.said = [f"no slices of {_listed(tasks)}: {why}" for why, tasks in reasons.items()]
         if not run.content["configs"]:
             self.said.append("a results file without a task")
         self.together: OverTasks | None = None
         try:
             self.together = over_tasks(self.slices)
-        except ValueError as reason:
-            self.said.append(str(reason))
+        except ValueError as error:
+            self.said.append(str(error))
 
 
 def _listed(tasks: list[str]) -> str:
@@ -104,7 +104,9 @@ def _print_task(console: Console, task: Slices) -> None:
     console.print()
     console.print(Text(f"  {task.task}", style="bold cyan"), soft_wrap=True)
     left = f", {task.left_out} left out" if task.left_out else ""
-    _say(console, f"{task.right} of {n} right by {task.metric} ({task.right / n:.0%}){left}; vectors of h[{task.layer}]")
+    _say(
+        console, f"{task.right} of {n} right by {task.metric} ({task.right / n:.0%}){left}; vectors of h[{task.layer}]"
+    )
     numbers = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for (pairs, symbol), one in zip(_NAMES, task.cosines, strict=True):
         numbers.add_row(f"mean cosine, {pairs}", symbol, _estimate(one))
@@ -114,9 +116,9 @@ def _print_task(console: Console, task: Slices) -> None:
     shuffles = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("shuffled within equal", "p", "mean difference", "documents shuffled"):
         shuffles.add_column(title, justify="left" if title.startswith("shuffled within") else "right")
-    for one in task.shuffles:
-        p, mean = "-" if one.p is None else f"{one.p:.3f}", "-" if one.mean is None else f"{one.mean:+.4f}"
-        shuffles.add_row(within(one), p, mean, f"{one.shuffled} of {n}")
+    for s in task.shuffles:
+        p, mean = "-" if s.p is None else f"{s.p:.3f}", "-" if s.mean is None else f"{s.mean:+.4f}"
+        shuffles.add_row(within(s), p, mean, f"{s.shuffled} of {n}")
     console.print(Padding(shuffles, (1, 0, 1, 4)))
     curve = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     titles = ("right", f"{task.seeds} slices of {task.size}", "all such slices", "● slices  ┼ all  ─ 95 %")
@@ -147,8 +149,8 @@ def _estimate(one: Estimate, sign: str = "") -> str:
 def _over(together: OverTasks) -> str:
     return (
         f"Over {together.tasks} tasks the difference |m_w|² - |m_c|² is {together.mean:+.4f} ± {together.stderr:.4f} "
-        f"[{together.low:+.4f}, {together.high:+.4f}], the mean of tasks that count alike with its standard error and 95 % "
-        f"interval over tasks; it is positive in {together.positive}."
+        f"[{together.low:+.4f}, {together.high:+.4f}], the mean of tasks that count alike with its standard error and "
+        f"95 % interval over tasks; it is positive in {together.positive}."
     )
 
 

@@ -1,16 +1,16 @@
 """Two classes of unit vectors, of right and of wrong answers: how D across a slice goes with its share of right ones.
 
-The paper draws slices of documents of which 0 to 100 % were answered rightly and shows that D across them rises with that
-share (arXiv 2506.24106, v2). With a, b and e the mean cosine over pairs of different documents (both right, one of each,
-both wrong), the mean of D over all slices of n documents of which k are right is
+The paper draws slices of documents of which 0 to 100 % were answered rightly and shows that D across them rises with
+that share (arXiv 2506.24106, v2). With a, b and e the mean cosine over pairs of different documents (both right, one of
+each, both wrong), the mean of D over all slices of n documents of which k are right is
 
     E D(k) = 1 - (k (k - 1) a + 2 k (n - k) b + (n - k) (n - k - 1) e) / (n (n - 1))
 
-exactly, because each pair of a kind is in as many slices as any other. Of the population that the documents are drawn from,
-with class means m_c and m_w, the three are unbiased estimates of |m_c|^2, m_c.m_w and |m_w|^2. (|S / n|^2 of a sum S of n
-unit vectors, the plug-in estimate, is too large by (1 - a) / n: it counts each document's cosine with itself.) So three
-numbers fix the whole curve, 1 - |p m_c + (1 - p) m_w|^2 up to O(1 / n), a parabola: it rises everywhere exactly when
-a <= b <= e, and by e - a from a slice all wrong to one all right.
+exactly, because each pair of a kind is in as many slices as any other. Of the population that the documents are drawn
+from, with class means m_c and m_w, the three are unbiased estimates of |m_c|^2, m_c.m_w and |m_w|^2. (|S / n|^2 of a
+sum S of n unit vectors, the plug-in estimate, is too large by (1 - a) / n: it counts each document's cosine with
+itself.) So three numbers fix the whole curve, 1 - |p m_c + (1 - p) m_w|^2 up to O(1 / n), a parabola: it rises
+everywhere exactly when a <= b <= e, and by e - a from a slice all wrong to one all right.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class StratumSums:
 def coordinates(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
     """[N, d] -> [N, r], r <= d: other vectors with the same inner products.
 
-    Few vectors of many components are rotated into the space that they span, so that a sum of them costs N^2 as it does by
-    their Gram matrix, not N d. Float64 where that is 256 MiB at most.
+    Few vectors of many components are rotated into the space that they span, so that a sum of them costs N^2, as it
+    does by their Gram matrix, and not N d. Float64 where that is 256 MiB at most.
     """
     n, d = vectors.shape
     if 4 * n <= d:
-        return np.linalg.qr(vectors.astype(np.float64).T, mode="r").T
+        return np.asarray(np.linalg.qr(vectors.astype(np.float64).T, mode="r")).T
     return vectors.astype(np.float64) if n * d <= 2**25 else vectors
 
 

@@ -91,9 +91,7 @@ def resamples_for(n: int, components: int) -> int:
     return int(min(_MOST, max(_LEAST, _PRODUCTS // (n * components))))
 
 
-def classes(
-    vectors: NDArray[np.floating], right: Bools, strata: Mapping[str, Sequence[str]], seed: int = 0
-) -> Classes:
+def classes(vectors: NDArray[np.floating], right: Bools, strata: Mapping[str, Sequence[str]], seed: int = 0) -> Classes:
     """The geometry of two classes.
 
     Args:

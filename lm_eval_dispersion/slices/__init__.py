@@ -1,7 +1,7 @@
 """The paper's slices: D across documents of which 0 to 100 % were answered rightly, and what that curve can show.
 
-All of it is in the records of labelled tasks (``lm_eval_dispersion.record`` computes it when a run is over, since single
-vectors are gone with the process); here it is read and put into words.
+All of it is in the records of labelled tasks (``lm_eval_dispersion.record`` computes it when a run is over, since
+single vectors are gone with the process); here it is read and put into words.
 """
 
 from lm_eval_dispersion.slices._over_tasks import OverTasks, over_tasks

@@ -56,8 +56,8 @@ def test_a_run_is_shown_with_the_numbers_of_its_record(out: Path, said: Said) ->
     (line,) = errors
     (file,) = out.rglob("results_*.json")
     assert line == (
-        f"lm-eval-dispersion: {file}: no slices of dispersion_demo_news: no labels: of a corpus no document is right or "
-        "wrong"
+        f"lm-eval-dispersion: {file}: no slices of dispersion_demo_news: no labels: of a corpus no document is right "
+        "or wrong"
     )
     record = results(out)["configs"][MMLU]["metadata"]["dispersion"]["slices"]
     lines = printed.splitlines()

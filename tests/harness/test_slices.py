@@ -75,7 +75,9 @@ def test_the_numbers_are_those_of_transformers_own_states(lm: HFLM, plain: dict[
     assert (record["metric"], record["filter"], record["layer"]) == ("acc", "none", 2)
     # The ends of the curve are D of each class.
     curve = record["curve"]
-    np.testing.assert_allclose([curve["expected"][0], curve["expected"][-1]], [1 - among_wrong, 1 - among_right], atol=1e-6)
+    np.testing.assert_allclose(
+        [curve["expected"][0], curve["expected"][-1]], [1 - among_wrong, 1 - among_right], atol=1e-6
+    )
     assert all(len(values) == 11 for values in curve.values())
 
 
@@ -106,11 +108,13 @@ def test_strata_are_subject_answer_letter_and_thirds_by_length(plain: dict[str, 
     assert np.array(strata["length"]["gram"]).shape == (6, 6)
     within = [one["within"] for one in record["permutations"]]
     assert within == [[], ["subject"], ["answer"], ["length"], ["subject", "answer", "length"]]
-    assert [one["shuffled"] for one in record["permutations"]][0] == 100
+    assert record["permutations"][0]["shuffled"] == 100
     assert record["permutations"][-1]["shuffled"] < 100
 
 
-def test_stock_numbers_are_as_they_were_and_a_second_run_says_the_same(evaluate: Evaluate, plain: dict[str, Any]) -> None:
+def test_stock_numbers_are_as_they_were_and_a_second_run_says_the_same(
+    evaluate: Evaluate, plain: dict[str, Any]
+) -> None:
     again = evaluate("recorded_plain", "stock_plain")
     assert slices_of(again, "stock_plain") == slices_of(plain, "stock_plain")
     ours, theirs = (again["results"][name] for name in ("recorded_plain", "stock_plain"))
@@ -128,9 +132,10 @@ def test_where_there_is_nothing_to_say_the_reason_is_recorded(evaluate: Evaluate
     assert slices_of(found, "stock_last_word")["undefined"].startswith("0 of 30 answers are right by acc; ")
     few = evaluate("recorded_plain", limit=12)
     assert slices_of(few, "stock_plain")["undefined"] == "12 documents with a vector and an answer; at least 20"
-    assert "no metric of the task" in slices_of(evaluate("recorded_plain", limit=30, predict_only=True), "stock_plain")[
-        "undefined"
-    ]
+    assert (
+        "no metric of the task"
+        in slices_of(evaluate("recorded_plain", limit=30, predict_only=True), "stock_plain")["undefined"]
+    )
 
 
 def test_answers_from_a_cache_have_no_vectors(evaluate: Evaluate, tiny_llama: Path, tmp_path: Path) -> None:
@@ -156,7 +161,9 @@ def test_a_failure_is_a_null_with_its_reason_and_all_else_is_there(
     assert found["results"]["recorded_plain"] == plain["results"]["recorded_plain"]
 
 
-def test_vectors_that_are_not_finite_are_left_out(evaluate: Evaluate, lm: HFLM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_that_are_not_finite_are_left_out(
+    evaluate: Evaluate, lm: HFLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The final norm of this model gives NaN wherever a prompt has the word `of`."""
     token = lm.tok_encode("x of")[-1]
     norm = lm.model.model.norm
@@ -177,7 +184,7 @@ def test_vectors_that_are_not_finite_are_left_out(evaluate: Evaluate, lm: HFLM, 
         seen.remove()
     assert found["undefined"] is None or "zero or not finite" in found["undefined"]
     if found["undefined"] is None:
-        assert 0 < found["left_out"] and found["right"] + found["wrong"] + found["left_out"] == 100
+        assert found["left_out"] > 0 and found["right"] + found["wrong"] + found["left_out"] == 100
 
 
 def test_nothing_of_a_vector_is_in_the_results(plain: dict[str, Any], lm: HFLM) -> None:
