@@ -51,7 +51,7 @@ def slices(recording: Recording, marked: Marked) -> dict[str, Any]:
     if not has.all():
         documents = [document for document, one in zip(documents, has, strict=True) if one]
         vectors, right, left_out = vectors[has], right[has], left_out + int((~has).sum())
-        _refuse(right, marked, "zero or not finite")
+        _refuse(right, marked, f" ({(~has).sum():,} others' vectors are zero or not finite)")
     found = classes(vectors, right, _strata(documents, marked, recording), seed=_SEED)
     return {
         "undefined": None,
@@ -82,14 +82,13 @@ def _measured(recording: Recording, marked: Marked) -> tuple[list[int], int]:
     return documents, len(counts.keys() | marked.right.keys()) - len(documents)
 
 
-def _refuse(right: Any, marked: Marked, why: str = "") -> None:
+def _refuse(right: Any, marked: Marked, others: str = "") -> None:
     n, rights = len(right), int(right.sum())
     if n < _LEAST:
-        others = f" (the others' vectors are {why})" if why else ""
         raise ValueError(f"{n} documents with a vector and an answer{others}; at least {_LEAST}")
     if min(rights, n - rights) < _LEAST_OF_A_CLASS:
         raise ValueError(
-            f"{rights} of {n} answers are right by {marked.metric}; at least {_LEAST_OF_A_CLASS} right and "
+            f"{rights} of {n} answers are right by {marked.metric}{others}; at least {_LEAST_OF_A_CLASS} right and "
             f"{_LEAST_OF_A_CLASS} wrong"
         )
 

@@ -40,7 +40,7 @@ def out(cli_here: CliHere, tiny_llama: Path, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("slices") / "out"
     cli_here(
         *("run", "--model", "hf", "--device", "cpu", "--model_args", f"pretrained={tiny_llama},dtype=float32"),
-        *("--tasks", f"dispersion_demo_news,{MMLU}", "--limit", "120", "--batch_size", "8"),
+        *("--tasks", f"dispersion_demo_news,{MMLU}", "--limit", "80", "--batch_size", "8"),
         *("--output_path", str(folder)),
     )
     return folder
@@ -61,7 +61,7 @@ def test_a_run_is_shown_with_the_numbers_of_its_record(out: Path, said: Said) ->
     )
     record = results(out)["configs"][MMLU]["metadata"]["dispersion"]["slices"]
     lines = printed.splitlines()
-    assert f"    {record['right']} of 120 right by acc" in printed and str(file) in printed
+    assert f"    {record['right']} of 80 right by acc" in printed and str(file) in printed
     for kind, symbol in (("right", "|m_c|²"), ("between", "m_c·m_w"), ("wrong", "|m_w|²")):
         (shown,) = [line for line in lines if re.search(rf"mean cosine, .* {re.escape(symbol)} ", line)]
         assert numbers(shown) == [round(record["cosines"][kind][key], 4) for key in ("value", "low", "high")]
