@@ -115,9 +115,7 @@ def _measure(
     capture = capture_for(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size))
     definition = definition.cut_at(capture.limit)
     layers = capture.layers(definition)
-    recording = Recording(
-        layers=len(layers), definition=definition, signal_layers=capture.signal_layers(definition)
-    )
+    recording = Recording(layers=len(layers), definition=definition, signal_layers=capture.signal_layers(definition))
 
     def on_window(document: int, window: Window) -> None:
         recording.add_segment(document, Segment.of_window(window))

@@ -84,9 +84,7 @@ def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any
     np.testing.assert_allclose(sums.across.dispersion()[0], profile(torch.stack(lasts, 1)), atol=1e-5)
 
 
-def test_signals_of_a_prompt_that_comes_in_chunks_are_those_of_the_whole(
-    lm: Any, model: Any, texts: list[str]
-) -> None:
+def test_signals_of_a_prompt_that_comes_in_chunks_are_those_of_the_whole(lm: Any, model: Any, texts: list[str]) -> None:
     contexts = [texts[0], texts[1][:200], texts[3], END + texts[2]]
     made = requests("loglikelihood", [(context, " the end of it") for context in contexts])
     capture, definition = capture_for(lm), Definition(signals="all", signal_layers=(0, 2), layers="last")
@@ -174,7 +172,7 @@ def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(tmp_p
         asked = Definition(signals="all", signal_layers="all")
         assert capture.signal_layers(asked) == capture.signal_layers(asked) == [reference.config.num_hidden_layers]
         (told,) = lines[1:]
-        assert told.getMessage().startswith("signals of Gram matrices of the last hidden state only; ")
+        assert told.getMessage().startswith("signals of Gram matrices of the last hidden state only: ")
         assert capture.describe()["model"]["parameters"] == reference.num_parameters()
 
 

@@ -205,7 +205,7 @@ def test_a_number_that_is_null_says_why(tmp_path: Path, show: Show) -> None:
     assert "none at h[5], h[18]" in value(printed, "D by layer")
 
 
-def test_signals_by_layer_are_shown_at_the_last_one_and_those_without_a_value_are_not(tmp_path: Path, show: Show) -> None:
+def test_signals_by_layer_are_shown_at_the_last_one_and_those_without_a_value_not(tmp_path: Path, show: Show) -> None:
     def signals(run: dict[str, Any]) -> None:
         by_layer = {"layers": [0, 18], "mean": [1.0, 2.5], "stderr": [0.1, None], "n": [8, 7]}
         nothing = {"layers": None, "mean": None, "stderr": None, "n": 0}

@@ -1,9 +1,8 @@
-"""Signals beside D: of answers and prompts by default, of Gram matrices on request; each against a computation of its own."""
+"""Signals beside D: of answers and prompts by default, of Gram matrices on request, each computed in another way."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,9 @@ ANSWERS = ("confidence", "confidence_by_length", "margin", "entropy")
 # A prompt with a prefix before it, so that its first token is predicted, too.
 PREFIXED = LAST_WORD.replace("stock_last_word", "stock_prefixed").replace('"{{text', f'"{END}{{{{text', 1)
 # lm_eval sends the choices once more without a context, and asks for results once a filter.
-MUTUAL = (
-    CHOICE.replace("stock_choice", "stock_mutual").replace("{metric: acc}", "{metric: acc_mutual_info}, {metric: acc}")
-    + "filter_list:\n  - {name: one, filter: [{function: take_first}]}\n  - {name: two, filter: [{function: take_first}]}\n"
-)
+MUTUAL = CHOICE.replace("stock_choice", "stock_mutual").replace(
+    "{metric: acc}", "{metric: acc_mutual_info}, {metric: acc}"
+) + "".join(["filter_list:\n", *(f"  - {{name: {n}, filter: [{{function: take_first}}]}}\n" for n in ("one", "two"))])
 TASKS = EVERY | {"stock_prefixed": PREFIXED, "stock_mutual": MUTUAL}
 CHOICES = ("stock_choice", "stock_letters", "stock_contexts", "stock_mutual")
 SCORED = (*CHOICES, "stock_last_word", "stock_prefixed")
@@ -111,9 +109,9 @@ def test_how_sure_an_answer_is_follows_from_lm_evals_own_log_likelihoods(name: s
         answers = [float(answer[0]) for answer in sample["filtered_resps"]]
         answers = answers[: len(answers) // 2] if name == "stock_mutual" else answers
         doc = sample["doc"]
-        choices = {"stock_letters": doc["letters"], "stock_contexts": ["Question: ", "Exercise: "]}.get(
-            name, doc["choices"]
-        )
+        # Templates of lm_eval's in a list of choices are as long as they are written, for it and so for us.
+        lists = {"stock_letters": doc["letters"], "stock_contexts": ["{{'Question: '}}", "{{'Exercise: '}}"]}
+        choices = lists.get(name, doc["choices"])
         p, q = softmax(answers), softmax([a / len(choice) for a, choice in zip(answers, choices, strict=True)])
         if "acc_norm" in sample["metrics"]:
             assert sample["acc_norm"] == float(np.argmax(q) == doc["answer"])
@@ -259,38 +257,33 @@ def test_an_interrupted_run_keeps_the_signals_of_the_answers_that_it_keeps(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Answers, "add_partial", stops)
         evaluated(lm, folder, "stock_last_word", cache=tmp_path / "answers")
-    whole, again = evaluated(lm, folder, "stock_last_word"), evaluated(
-        lm, folder, "stock_last_word", cache=tmp_path / "answers"
+    whole, again = (
+        evaluated(lm, folder, "stock_last_word"),
+        evaluated(lm, folder, "stock_last_word", cache=tmp_path / "answers"),
     )
     assert of(again, "stock_last_word")["counts"]["cached_answers"] == 4
     one, other = (of(found, "stock_last_word")["signals"]["prompt_loglikelihood"] for found in (whole, again))
     assert other["n"] == LIMIT and other["mean"] == pytest.approx(one["mean"], rel=1e-6)
 
 
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All that computes a signal fails."""
+def test_a_signal_that_fails_is_null_and_the_run_is_unharmed(lm: HFLM, folder: Path) -> None:
+    from lm_eval_dispersion.harness import _answers
 
     def fails(*_: Any, **__: Any) -> None:
         raise RuntimeError("no signal today")
 
-    from lm_eval_dispersion.harness import _answers
-
-    monkeypatch.setattr(_spectra, "spectrum", fails)
-    monkeypatch.setattr(_scores, "max", fails, raising=False)
-    monkeypatch.setattr(_answers, "softmax", fails)
-    yield
-
-
-def test_a_signal_that_fails_is_null_and_the_run_is_unharmed(
-    lm: HFLM, folder: Path, plain: dict[str, Any], failing: None
-) -> None:
-    found = evaluated(lm, folder, "stock_letters", "stock_long", signals="all")
-    for name in ("stock_letters", "stock_long"):
+    names = ("stock_letters", "stock_long")
+    stock = evaluated(lm, folder, *names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_spectra, "spectrum", fails)
+        patch.setattr(_scores, "max", fails, raising=False)
+        patch.setattr(_answers, "softmax", fails)
+        found = evaluated(lm, folder, *names, signals="all")
+    for name in names:
         record = of(found, name)
         jsonschema.validate(record, schema())
-        assert found["results"][recorded(name)] == plain["results"][recorded(name)]
-        assert record["undefined"] is None and record["within"] == of(plain, name)["within"]
+        assert found["results"][recorded(name)] == stock["results"][recorded(name)]
+        assert record["undefined"] is None and record["within"] == of(stock, name)["within"]
         for one in record["signals"].values():
             assert one["mean"] in (None, [None]) and one["n"] in (0, [0])
     assert set(of(found, "stock_letters")["signals"]) == {*ANSWERS, "prompt_loglikelihood", *SIGNALS}
