@@ -128,7 +128,7 @@ class _Pass:
         self._alike[-1].add(x)
 
     def close(self) -> tuple[list[Span], Summed, Summed, list[Floats | None]]:
-        """The spans that have now come by whole; their sums over all positions, and over the last one alone; signals."""
+        """The spans that have now come by whole; their sums over all positions and over the last one alone; signals."""
         every, last = (
             Summed(*(_joined(list(column)) for column in zip(*some, strict=True)))
             for some in zip(*(states.sums() for states in self._alike), strict=True)

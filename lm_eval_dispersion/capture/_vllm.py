@@ -88,7 +88,7 @@ class VLLMCapture:
         if len(found) < len(asked) and not self._said:
             self._said = True
             logger.warning(
-                "signals of Gram matrices of the last hidden state only%s; the engine shows no other one (docs/vllm.md)",
+                "signals of Gram matrices of the last hidden state only%s: the engine shows no other (docs/vllm.md)",
                 "" if found else ", which was not asked for",
             )
         return found
