@@ -98,37 +98,36 @@ def _print_task(console: Console, task: Slices) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lm_eval_dispersion.slices import conclusion, shape, spearman_warning, within
+    from lm_eval_dispersion.slices import among, conclusion, percent, shape, spearman_warning
 
     n = task.right + task.wrong
     console.print()
     console.print(Text(f"  {task.task}", style="bold cyan"), soft_wrap=True)
     left = f", {task.left_out} left out" if task.left_out else ""
-    _say(
-        console, f"{task.right} of {n} right by {task.metric} ({task.right / n:.0%}){left}; vectors of h[{task.layer}]"
-    )
-    numbers = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    share = percent(task.right / n)
+    _say(console, f"{task.right} of {n} right by {task.metric} ({share}){left}; h[{task.layer}] at each prompt's end")
+    numbers = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for (pairs, symbol), one in zip(_NAMES, task.cosines, strict=True):
         numbers.add_row(f"mean cosine, {pairs}", symbol, _estimate(one))
     numbers.add_row("difference", "|m_w|² - |m_c|²", _estimate(task.difference, "+"))
-    console.print(Padding(numbers, (0, 0, 0, 4)))
+    console.print(Padding(numbers, (0, 0, 0, 4), expand=False))
     _say(console, f"the curve {shape(task)}")
-    shuffles = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("shuffled within equal", "p", "mean difference", "documents shuffled"):
-        shuffles.add_column(title, justify="left" if title.startswith("shuffled within") else "right")
+    shuffles = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("shuffled among", "p", "mean difference", "documents shuffled"):
+        shuffles.add_column(title, justify="left" if title == "shuffled among" else "right")
     for s in task.shuffles:
         p, mean = "-" if s.p is None else f"{s.p:.3f}", "-" if s.mean is None else f"{s.mean:+.4f}"
-        shuffles.add_row(within(s), p, mean, f"{s.shuffled} of {n}")
-    console.print(Padding(shuffles, (1, 0, 1, 4)))
-    curve = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        shuffles.add_row(among(s), p, mean, f"{s.shuffled} of {n}")
+    console.print(Padding(shuffles, (1, 0, 1, 4), expand=False))
+    curve = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     titles = ("right", f"{task.seeds} slices of {task.size}", "all such slices", "● slices  ┼ all  ─ 95 %")
     for title in titles:
         curve.add_column(title, justify="right" if title == "right" else "left", no_wrap=True)
     width = max(10, min(_STRIP, console.width - _OTHERS))
     for point in task.points:
         drawn = f"{point.slices:.4f} ± {point.stderr:.4f}"
-        curve.add_row(f"{point.right:.0%}", drawn, _estimate(point.expected), _strip(point, task.points, width))
-    console.print(Padding(curve, (0, 0, 1, 4)))
+        curve.add_row(percent(point.right), drawn, _estimate(point.expected), _strip(point, task.points, width))
+    console.print(Padding(curve, (0, 0, 1, 4), expand=False))
     _say(console, spearman_warning(task))
     _say(console, conclusion(task), "bold")
 
@@ -137,7 +136,7 @@ def _say(console: Console, line: str, style: str = "") -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(line, style), (0, 0, 0, 4)))
+    console.print(Padding(Text(line, style), (0, 0, 0, 4), expand=False))
 
 
 def _estimate(one: Estimate, sign: str = "") -> str:
@@ -201,7 +200,7 @@ def _print_json(found: list[_Read]) -> None:
 
 def _write(found: list[_Read], file: Path) -> None:
     from lm_eval_dispersion.pages import render, write_beside
-    from lm_eval_dispersion.slices import CURVE, conclusion, shape, spearman_warning, within
+    from lm_eval_dispersion.slices import CURVE, among, conclusion, shape, spearman_warning
 
     runs = [
         {
@@ -213,5 +212,5 @@ def _write(found: list[_Read], file: Path) -> None:
         }
         for one in found
     ]
-    words = {"conclusion": conclusion, "shape": shape, "spearman_warning": spearman_warning, "within": within}
+    words = {"conclusion": conclusion, "shape": shape, "spearman_warning": spearman_warning, "among": among}
     write_beside(file, render("slices.html.j2", runs=runs, curve_is=CURVE, estimate=_estimate, names=_NAMES, **words))

@@ -6,7 +6,7 @@ single vectors are gone with the process); here it is read and put into words.
 
 from lm_eval_dispersion.slices._over_tasks import OverTasks, over_tasks
 from lm_eval_dispersion.slices._read import Estimate, Point, Shuffles, Slices, read_slices
-from lm_eval_dispersion.slices._words import CURVE, conclusion, shape, spearman_warning, within
+from lm_eval_dispersion.slices._words import CURVE, among, conclusion, percent, shape, spearman_warning
 
 __all__ = [
     "CURVE",
@@ -15,10 +15,11 @@ __all__ = [
     "Point",
     "Shuffles",
     "Slices",
+    "among",
     "conclusion",
     "over_tasks",
+    "percent",
     "read_slices",
     "shape",
     "spearman_warning",
-    "within",
 ]

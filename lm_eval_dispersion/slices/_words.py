@@ -11,6 +11,7 @@ CURVE = (
     "Eleven points on it say no more than these three numbers do."
 )
 _SURE = 0.05
+_KINDS = {"answer": "answer letter", "length": "third by length"}
 
 
 def shape(found: Slices) -> str:
@@ -21,15 +22,20 @@ def shape(found: Slices) -> str:
     elif a >= b >= e:
         runs = "falls everywhere"
     else:
-        turns = f"{(e - b) / (a + e - 2 * b):.0%}".replace("%", " %")
+        turns = percent((e - b) / (a + e - 2 * b))
         runs = f"rises up to {turns} right, then falls" if b < min(a, e) else f"falls up to {turns} right, then rises"
-    share = f"{found.rises:.0%}".replace("%", " %")
-    return f"{runs}; it rises everywhere in {share} of {found.resamples:,} resamples of the documents"
+    return f"{runs}; it rises everywhere in {percent(found.rises)} of {found.resamples:,} resamples of the documents"
 
 
-def within(shuffles: Shuffles) -> str:
-    """What the strata are of."""
-    return " and ".join(shuffles.within) or "nothing"
+def percent(share: float) -> str:
+    """As a person reads it."""
+    return f"{100 * share:.0f} %"
+
+
+def among(shuffles: Shuffles) -> str:
+    """Which documents the answers are shuffled among."""
+    named = [_KINDS.get(kind, kind) for kind in shuffles.within]
+    return f"documents of equal {' and '.join(named)}" if named else "all documents"
 
 
 def conclusion(found: Slices) -> str:
@@ -42,17 +48,18 @@ def conclusion(found: Slices) -> str:
     held = [one for one in found.shuffles if one.within]
     if any(one.p is not None and one.p >= _SURE for one in alone):
         return f"{said} by its interval, but not by shuffling the answers: no clear difference."
-    explains = [within(one) for one in held if one.p is None or one.p >= _SURE]
-    if explains:
-        return f"{said}, but not clearly so within strata of equal {', '.join(explains)}."
-    return f"{said}, also within strata of equal {', '.join(map(within, held))}." if held else f"{said}."
+    if explains := [one for one in held if one.p is None or one.p >= _SURE]:
+        n = found.right + found.wrong
+        few = [f" ({one.shuffled} of {n} can be shuffled)" if 2 * one.shuffled < n else "" for one in explains]
+        named = (among(one) + said_of for one, said_of in zip(explains, few, strict=True))
+        return f"{said}, but not clearly so among {', or '.join(named)}."
+    return f"{said}, also among {', '.join(map(among, held))}." if held else f"{said}."
 
 
 def spearman_warning(found: Slices) -> str:
     """The points' rank correlation, and why it proves little."""
     value = "is not defined" if found.spearman is None else f"is {found.spearman:+.2f}"
-    share = f"{found.monotone:.0%}".replace("%", " %")
     return (
         f"Spearman of the {len(found.points)} points {value}, which proves little: with right and wrong shuffled among "
-        f"all documents it is at least .9 in size in {share} of {found.resamples:,} shuffles."
+        f"all documents it is at least .9 in size in {percent(found.monotone)} of {found.resamples:,} shuffles."
     )

@@ -67,17 +67,18 @@ def test_a_run_is_shown_with_the_numbers_of_its_record(out: Path, said: Said) ->
         assert numbers(shown) == [round(record["cosines"][kind][key], 4) for key in ("value", "low", "high")]
     (shown,) = [line for line in lines if line.startswith("    difference")]
     assert numbers(shown) == [round(record["difference"][key], 4) for key in ("value", "low", "high")]
-    rows = [line for line in lines if re.match(r" +\d+ +% .*●|^ +\d+% .*●", line)]
+    rows = [line for line in lines if re.match(r" +\d+ % .*●", line)]
     assert len(rows) == 11
     curve = record["curve"]
     for i, row in enumerate(rows):
         shown_row = [round(curve[key][i], 4) for key in ("slices", "slices_stderr", "expected", "low", "high")]
         assert numbers(row) == shown_row
-        assert row.split()[0] == f"{10 * i}%"
+        assert row.split()[0] == str(10 * i)
     spearman = spearmanr(curve["right"], curve["slices"]).statistic
     assert f"Spearman of the 11 points is {spearman:+.2f}, which proves little" in " ".join(printed.split())
     for one in record["permutations"]:
-        name = " and ".join(one["within"]) or "nothing"
+        kinds = [{"answer": "answer letter", "length": "third by length"}.get(kind, kind) for kind in one["within"]]
+        name = f"documents of equal {' and '.join(kinds)}" if kinds else "all documents"
         (shown,) = [line for line in lines if re.match(rf"    {name} +\d\.\d{{3}} ", line)]
         assert numbers(shown) == [round(one["p"], 3), round(one["mean"], 4)]
     assert "rises everywhere exactly when |m_c|² <= m_c·m_w <= |m_w|²" in " ".join(printed.split())
@@ -155,9 +156,13 @@ def test_how_the_curve_runs_follows_from_the_three_numbers(
     [
         ((0.1, -0.1, 0.3), (0.5,), "do not show that D differs between right and wrong answers"),
         ((0.2, 0.1, 0.3), (0.01, 0.01, 0.01, 0.01, 0.01), "larger across right answers than across wrong ones, also"),
-        ((-0.2, -0.3, -0.1), (0.01, 0.2, 0.01, 0.01, 0.01), "smaller across .* within strata of equal subject"),
+        (
+            (-0.2, -0.3, -0.1),
+            (0.01, 0.2, 0.01, 0.01, 0.01),
+            "smaller across .* not clearly so among documents of equal subject[.]",
+        ),
         ((0.2, 0.1, 0.3), (0.2,), "but not by shuffling the answers: no clear difference"),
-        ((0.2, 0.1, 0.3), (0.01, None, 0.01, 0.01, 0.01), "not clearly so within strata of equal subject"),
+        ((0.2, 0.1, 0.3), (0.01, None, 0.01, 0.01, 0.01), "not clearly so among documents of equal subject[.]"),
     ],
 )
 def test_the_sentence_follows_from_interval_and_permutations(
