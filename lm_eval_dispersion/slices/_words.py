@@ -11,7 +11,7 @@ CURVE = (
     "Eleven points on it say no more than these three numbers do."
 )
 _SURE = 0.05
-_KINDS = {"answer": "answer letter", "length": "third by length"}
+_KINDS = {"length": "length third"}
 
 
 def shape(found: Slices) -> str:
@@ -33,9 +33,9 @@ def percent(share: float) -> str:
 
 
 def among(shuffles: Shuffles) -> str:
-    """Which documents the answers are shuffled among."""
-    named = [_KINDS.get(kind, kind) for kind in shuffles.within]
-    return f"documents of equal {' and '.join(named)}" if named else "all documents"
+    """Which documents the answers are shuffled among: all, or those of equal ...."""
+    *some, last = [_KINDS.get(kind, kind) for kind in shuffles.within] or [""]
+    return f"equal {', '.join(some) + ' and ' if some else ''}{last}" if last else "all documents"
 
 
 def conclusion(found: Slices) -> str:
@@ -52,8 +52,8 @@ def conclusion(found: Slices) -> str:
         n = found.right + found.wrong
         few = [f" ({one.shuffled} of {n} can be shuffled)" if 2 * one.shuffled < n else "" for one in explains]
         named = (among(one) + said_of for one, said_of in zip(explains, few, strict=True))
-        return f"{said}, but not clearly so among {', or '.join(named)}."
-    return f"{said}, also among {', '.join(map(among, held))}." if held else f"{said}."
+        return f"{said}, but not clearly so among documents of {', or of '.join(named)}."
+    return f"{said}, also among documents of {', of '.join(map(among, held))}." if held else f"{said}."
 
 
 def spearman_warning(found: Slices) -> str:

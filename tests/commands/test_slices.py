@@ -77,8 +77,8 @@ def test_a_run_is_shown_with_the_numbers_of_its_record(out: Path, said: Said) ->
     spearman = spearmanr(curve["right"], curve["slices"]).statistic
     assert f"Spearman of the 11 points is {spearman:+.2f}, which proves little" in " ".join(printed.split())
     for one in record["permutations"]:
-        kinds = [{"answer": "answer letter", "length": "third by length"}.get(kind, kind) for kind in one["within"]]
-        name = f"documents of equal {' and '.join(kinds)}" if kinds else "all documents"
+        kinds = ", ".join(one["within"]).replace("length", "length third").replace("answer, l", "answer and l")
+        name = f"equal {kinds}" if kinds else "all documents"
         (shown,) = [line for line in lines if re.match(rf"    {name} +\d\.\d{{3}} ", line)]
         assert numbers(shown) == [round(one["p"], 3), round(one["mean"], 4)]
     assert "rises everywhere exactly when |m_c|² <= m_c·m_w <= |m_w|²" in " ".join(printed.split())
@@ -159,7 +159,7 @@ def test_how_the_curve_runs_follows_from_the_three_numbers(
         (
             (-0.2, -0.3, -0.1),
             (0.01, 0.2, 0.01, 0.01, 0.01),
-            "smaller across .* not clearly so among documents of equal subject[.]",
+            "smaller .* not clearly so among documents of equal subject[.]",
         ),
         ((0.2, 0.1, 0.3), (0.2,), "but not by shuffling the answers: no clear difference"),
         ((0.2, 0.1, 0.3), (0.01, None, 0.01, 0.01, 0.01), "not clearly so among documents of equal subject[.]"),
