@@ -11,6 +11,9 @@ from lm_eval_dispersion._errors import TaskError
 # Raised when a number would come out differently for the same model, text and options.
 VERSION = 1
 
+# Hidden states h[l] in transformers' convention.
+Layers = Literal["all", "last"] | tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -25,21 +28,22 @@ class Definition:
     """Tokens of a corpus window, at most: what is used is ``min(window, model limit)``. Prompts are not cut."""
     min_vectors: int = 64
     """A corpus window with fewer vectors is scored for perplexity but has no D: short segments lie far above others."""
-    layers: Literal["all", "last"] | tuple[int, ...] = "all"
+    layers: Layers = "all"
     """Hidden states h[l] in transformers' convention; the last one is always among them, since the headline is its."""
+    signals: Literal["free", "all"] = "free"
+    """What is recorded beside D: the signals that lm_eval's own pass gives anyway, or also those of a window's Gram
+    matrix (``geometry.spectrum``). They change no D."""
+    signal_layers: Layers = "last"
+    """Hidden states that have the signals of a Gram matrix."""
 
     def __post_init__(self) -> None:
         for name, value, least in (("window", self.window, 2), ("min_vectors", self.min_vectors, 2)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise TaskError(f"dispersion: {name} must be a whole number of at least {least}, not {value!r}")
-        layers: Any = self.layers
-        if isinstance(layers, list | tuple):
-            if layers and all(type(layer) is int and layer >= 0 for layer in layers):
-                object.__setattr__(self, "layers", tuple(sorted(set(layers))))
-                return
-        elif layers in ("all", "last"):
-            return
-        raise TaskError(f'dispersion: layers must be "all", "last" or a list such as [0, 8, 16], not {layers!r}')
+        if self.signals not in ("free", "all"):
+            raise TaskError(f'dispersion: signals must be "free" or "all", not {self.signals!r}')
+        for name in ("layers", "signal_layers"):
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Definition:
@@ -54,6 +58,8 @@ class Definition:
                 f"dispersion: no window of {found.window} tokens has {found.min_vectors} vectors; give a smaller "
                 "min_vectors, or a larger window"
             )
+        if "signal_layers" in options and found.signals != "all":
+            raise TaskError('dispersion: signal_layers are those of "signals": "all", which was not given')
         return found
 
     def cut_at(self, limit: int) -> Definition:
@@ -66,11 +72,32 @@ class Definition:
         Raises:
             TaskError: for a layer that the model has not.
         """
-        if isinstance(self.layers, str):
-            return list(range(depth + 1)) if self.layers == "all" else [depth]
-        if self.layers[-1] > depth:
-            raise TaskError(f"dispersion: layer {self.layers[-1]} was asked for; the model has h[0] to h[{depth}]")
-        return sorted({*self.layers, depth})
+        return sorted({*_of_model(self.layers, depth), depth})
+
+    def signalled(self, depth: int) -> list[int]:
+        """The layers that have the signals of a Gram matrix, in order; none where these were not asked for.
+
+        Raises:
+            TaskError: for a layer that the model has not.
+        """
+        return _of_model(self.signal_layers, depth) if self.signals == "all" else []
 
 
-DEFINITION_OPTIONS = ("window", "min_vectors", "layers")
+DEFINITION_OPTIONS = ("window", "min_vectors", "layers", "signals", "signal_layers")
+
+
+def _checked(name: str, layers: Any) -> Layers:
+    if isinstance(layers, list | tuple):
+        if layers and all(type(layer) is int and layer >= 0 for layer in layers):
+            return tuple(sorted(set(layers)))
+    elif layers == "all" or layers == "last":
+        return layers
+    raise TaskError(f'dispersion: {name} must be "all", "last" or a list such as [0, 8, 16], not {layers!r}')
+
+
+def _of_model(layers: Layers, depth: int) -> list[int]:
+    if isinstance(layers, str):
+        return list(range(depth + 1)) if layers == "all" else [depth]
+    if layers[-1] > depth:
+        raise TaskError(f"dispersion: layer {layers[-1]} was asked for; the model has h[0] to h[{depth}]")
+    return list(layers)

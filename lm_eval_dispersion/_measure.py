@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.geometry import Correlation
-from lm_eval_dispersion.record import Recording, Segment, Summary
+from lm_eval_dispersion.record import Recording, Segment, Summary, signals_of_task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,6 +46,9 @@ class Measurement:
     """Of a window's D with its log-perplexity."""
     loglikelihoods: list[float]
     """Of each text, in nats, as lm_eval's ``loglikelihood_rolling`` gives it with windows of ``window`` tokens."""
+    signals: dict[str, Any]
+    """Those of ``Definition(signals="all")`` by name, as a record has them: ``layers``, and lists of as many ``mean``,
+    ``stderr`` and ``n``. Empty where they were not asked for."""
     definition: Definition
     """As asked for, its window cut to the model's limit."""
     segments: int
@@ -112,7 +115,7 @@ def _measure(
     capture = capture_for(HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size))
     definition = definition.cut_at(capture.limit)
     layers = capture.layers(definition)
-    recording = Recording(layers=len(layers))
+    recording = Recording(layers=len(layers), definition=definition, signal_layers=capture.signal_layers(definition))
 
     def on_window(document: int, window: Window) -> None:
         recording.add_segment(document, Segment.of_window(window))
@@ -136,6 +139,7 @@ def _measure(
         all_pairs_stderr=all_pairs[1],
         correlation=recording.correlation(),
         loglikelihoods=loglikelihoods,
+        signals=signals_of_task(recording, prompts=False, scored=False, answers=None),
         definition=definition,
         segments=measured,
         short_windows=len(segments) - measured,

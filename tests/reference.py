@@ -63,3 +63,20 @@ def document_windows(lm: Any, text: str, special: set[int]) -> list[tuple[torch.
         skip = leading(whole, special) if first == 0 else 0
         found.append((h[:, first - begin + skip :], loglikelihood, last - first))
     return found
+
+
+def signals(vectors: torch.Tensor) -> dict[str, float]:
+    """Of [n, d], from singular values in float64: each as its source defines it."""
+    x = vectors.double().numpy()
+    s, centred = (np.linalg.svd(y, compute_uv=False) for y in (x, x - x.mean(0)))
+    p, q, m = s**2 / (s**2).sum(), s / s.sum() + 1e-7, centred**2
+    entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
+    return {
+        "effective_rank": float(np.exp(entropy)),
+        "rankme": float(np.exp(-(q * np.log(q)).sum())),
+        "spectral_entropy": float(entropy),
+        "participation_ratio": float(m.sum() ** 2 / (m**2).sum()),
+        "mean_unit_norm": float(np.linalg.norm((x / np.linalg.norm(x, axis=1, keepdims=True)).mean(0))),
+        "top_channel_share": float((x**2).sum(0).max() / (x**2).sum()),
+        "dispersion_without_first": all_pairs(vectors[1:]),
+    }

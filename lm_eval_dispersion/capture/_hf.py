@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion.capture._describe import describe
 from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._layers import LayerTap
-from lm_eval_dispersion.capture._listen import prefix_length, prefix_tokens, require_all
+from lm_eval_dispersion.capture._listen import logger, prefix_length, prefix_tokens, require_all
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._rolling import Inputs, rolling
+from lm_eval_dispersion.capture._scores import Scores
 from lm_eval_dispersion.capture._spans import Awaited, Results, Span, before_cached, hand_over
 from lm_eval_dispersion.capture._sums import Owner
 from lm_eval_dispersion.seams.model_class import listening_to
@@ -40,6 +40,7 @@ class HFCapture:
         self._lm = lm
         self._tap = LayerTap(lm.model)
         self._prefixes = prefix_tokens(lm)
+        self._said = False
 
     @property
     def limit(self) -> int:
@@ -49,6 +50,16 @@ class HFCapture:
     def layers(self, definition: Definition) -> list[int]:
         """See ``Capture``."""
         return [] if self._tap.depth is None else definition.shown(self._tap.depth)
+
+    def signal_layers(self, definition: Definition) -> list[int]:
+        """See ``Capture``; none where it is not known beforehand which is the last."""
+        if self._tap.depth is not None:
+            return definition.signalled(self._tap.depth)
+        if definition.signals == "all" and not self._said:
+            self._said = True
+            name = type(self._lm.model).__name__
+            logger.warning("no signals of Gram matrices: %s does not say how many layers it has", name)
+        return []
 
     def fingerprint(self) -> str | None:
         """See ``Capture``."""
@@ -76,7 +87,10 @@ class HFCapture:
             passes.expect([(tokens, span) for tokens, span in prompts if span.stop > span.start])
             return inner(requests, *args, **kwargs)
 
-        with self._listened(definition, on_prompt) as passes, listening_to(self._lm, score=score):
+        with (
+            self._listened(definition, on_prompt, Scores()) as passes,
+            listening_to(self._lm, score=score, row=passes.see_row),
+        ):
             answers = list(self._lm.loglikelihood(requests))
             hand_over(passes.results(), on_prompt)
         return answers
@@ -142,12 +156,16 @@ class HFCapture:
         return [prefix_length(self._prefixes, tokens[own].tolist()) for tokens, own in rows]
 
     @contextmanager
-    def _listened(self, definition: Definition, on_prompt: OnPrompt | None = None) -> Iterator[_Passes]:
+    def _listened(
+        self, definition: Definition, on_prompt: OnPrompt | None = None, scores: Scores | None = None
+    ) -> Iterator[_Passes]:
         """Shows the forward passes of one request call; at its end all vectors are in their owners' sums.
 
-        All vectors of a window are summed, and of a prompt, for which ``on_prompt`` is called, the last one alone.
+        All vectors of a window are summed, and of a prompt, for which ``on_prompt`` is called, the last one alone. Of
+        prompts that lm_eval has log-probabilities of, ``scores`` takes theirs.
         """
-        passes = _Passes(self._tap, on_prompt is None, self.layers(definition))
+        reductions = Reductions(on_prompt is None, self.layers(definition), self.signal_layers(definition))
+        passes = _Passes(self._tap, reductions, scores)
         with (
             self._tap.attached(),
             listening_to(self._lm, forward=passes.see, probe=passes.probe),
@@ -160,11 +178,14 @@ class HFCapture:
 class _Passes:
     """The forward passes of one request call, those of them reduced that have a row waited for; a ``Reducer``."""
 
-    def __init__(self, tap: LayerTap, totals: bool, layers: Sequence[int]) -> None:
-        self._tap, self._reductions = tap, Reductions(totals)
-        self._place = {layer: place for place, layer in enumerate(layers)}
+    def __init__(self, tap: LayerTap, reductions: Reductions, scores: Scores | None) -> None:
+        self._tap, self._reductions, self._scores = tap, reductions, scores
         self._awaited = Awaited()
         self._probing = False
+        # Of the pass under way: its input, the spans of each row, and the rows that have been scored.
+        self._inputs: torch.Tensor | None = None
+        self._rows: dict[int, list[Span]] = {}
+        self._scored = 0
 
     def expect(self, inputs: Inputs) -> None:
         """See ``Reducer``; lm_eval feeds all tokens but the last."""
@@ -175,10 +196,20 @@ class _Passes:
     def see(self, inner: Callable[..., Any], inputs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """Listens to ``_model_call``."""
         spans: list[Span] = []
+        self._inputs, self._rows, self._scored = inputs, {}, 0
         if self._awaited.spans and not self._probing:
             for row, tokens in enumerate(inputs.cpu().numpy()):
-                spans += [replace(span, row=row) for span in self._awaited.pop(tokens)]
+                self._rows[row] = [replace(span, row=row) for span in self._awaited.pop(tokens)]
+                spans += self._rows[row]
         return self.reduce(spans, inputs.shape, lambda: inner(inputs, *args, **kwargs))
+
+    def see_row(self, inner: Callable[..., Any], logprobs: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Listens to ``_select_cont_toks``, which is handed the log-probabilities of one row after another."""
+        row, self._scored = self._scored, self._scored + 1
+        for span in self._rows.pop(row, ()):
+            if self._scores is not None and self._inputs is not None:
+                self._scores.see(span, logprobs, self._inputs[row])
+        return inner(logprobs, *args, **kwargs)
 
     def probe(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Listens to ``_detect_batch_size``, which tries batches of made-up tokens that are no request's rows."""
@@ -192,23 +223,21 @@ class _Passes:
         """Runs a forward pass, or the first of a generation, on an input [batch, width], and reduces its spans."""
         if not spans:
             return forward()
-        with self._reductions.see(spans, shape[0], shape[1]) as add, self._tap.listening(partial(self._show, add)):
+        with self._reductions.see(spans, shape[0], shape[1]) as add, self._tap.listening(add):
             return forward()
-
-    def _show(self, add: Callable[[int, torch.Tensor], None], layer: int, state: torch.Tensor) -> None:
-        if not self._place:
-            add(layer, state)
-        elif layer in self._place:
-            add(self._place[layer], state)
 
     def so_far(self) -> Results:
         """Of what has passed by since they were last asked for."""
-        return self._reductions.results()
+        return self._joined(ended=False)
 
     def results(self) -> Results:
         """See ``Reducer``."""
         require_all(self._awaited.spans)
-        return self.so_far()
+        return self._joined(ended=True)
+
+    def _joined(self, ended: bool) -> Results:
+        results = self._reductions.results()
+        return results if self._scores is None else self._scores.joined(results, ended)
 
     def settle(self) -> None:
         """Adds all vectors to their owners' sums."""

@@ -38,6 +38,13 @@ class Reduced:
     """[layers]: of these, vectors left out because they are not finite."""
     truncated: bool = False
     """True where the engine cut the prompt to fit the model."""
+    loglikelihood: float | None = None
+    """Of a prompt: sum over those of its tokens that the pass predicts, in nats; None where nobody computes it."""
+    tokens: int | None = None
+    """How many these are."""
+    signals: NDArray[np.float64] | None = None
+    """[signals, layers]: ``geometry.SIGNALS`` at ``Capture.signal_layers``, NaN where not defined; None where there are
+    none of these."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,14 @@ class Capture(Protocol):
         """Which hidden states are reduced: h[l] in transformers' convention. An engine may show the last one alone.
 
         Empty where it is not known before a forward pass how many there are: then all of them.
+
+        Raises:
+            TaskError: for a layer that the model has not.
+        """
+        ...
+
+    def signal_layers(self, definition: Definition) -> list[int]:
+        """At which hidden states there are signals of a Gram matrix.
 
         Raises:
             TaskError: for a layer that the model has not.

@@ -11,7 +11,9 @@ from torch.nn.functional import pad
 
 from lm_eval_dispersion.capture._device import sent
 from lm_eval_dispersion.capture._protocol import AttributionError, Reduced
+from lm_eval_dispersion.capture._singles import HeldVectors
 from lm_eval_dispersion.capture._spans import Progress, Results, Span
+from lm_eval_dispersion.capture._spectra import Floats, Spectra
 from lm_eval_dispersion.capture._states import States, Summed
 from lm_eval_dispersion.capture._sums import HeldSums
 from lm_eval_dispersion.geometry import closed_form
@@ -23,10 +25,17 @@ _UNREAD = 2**22
 class Reductions:
     """Those of one request call. Nothing waits for the device until ``results`` and ``settle``."""
 
-    def __init__(self, totals: bool) -> None:
-        """``totals`` is whether all vectors are summed for their owners, or the last one of each span alone."""
-        self._totals, self._held = totals, HeldSums()
-        self._unread: list[tuple[list[Span], Tensor]] = []
+    def __init__(self, totals: bool, layers: Sequence[int] = (), signal_layers: Sequence[int] = ()) -> None:
+        """Of some layers.
+
+        Args:
+            totals: whether all vectors are summed for their owners, or the last one of each span alone.
+            layers: which of the hidden states that a pass shows are summed; empty for all of them.
+            signal_layers: of which there are signals of a Gram matrix.
+        """
+        self.totals, self._layers, self._signal_layers = totals, layers, signal_layers
+        self._held, self._singles = HeldSums(), HeldVectors()
+        self._unread: list[tuple[list[Span], Tensor, list[Floats | None]]] = []
         self._numbers = 0
         self._results: Results = []
 
@@ -39,15 +48,17 @@ class Reductions:
         Raises:
             AttributionError: where a span has positions that the input has not, or a state another shape.
         """
-        one_pass = _Pass(spans, batch, width)
+        one_pass = _Pass(spans, batch, width, self._layers, self._signal_layers)
         yield one_pass.add
-        whole, every, last = one_pass.close()
+        whole, every, last, signals = one_pass.close()
         owned = [(*owner, i) for i, span in enumerate(whole) for owner in span.owners]
         self._held.add([(sums.across, document, i) for sums, document, i in owned], last.total, last.counted)
-        if self._totals:
+        if self.totals:
             self._held.add([(sums.all_pairs, document, i) for sums, document, i in owned], every.total, every.counted)
+        keeps = [(sums.vectors, document, i) for sums, document, i in owned if sums.vectors is not None]
+        self._singles.add(keeps, last.total[-1])
         few = torch.stack([every.total.square().sum(-1), every.counted, every.zero])
-        self._unread.append((whole, few))
+        self._unread.append((whole, few, signals))
         self._numbers += few.numel()
         if self._numbers > _UNREAD:
             self._read()
@@ -59,55 +70,65 @@ class Reductions:
         return found
 
     def settle(self) -> None:
-        """Adds the sums to those of their owners."""
+        """Adds the sums to those of their owners, and single vectors to theirs."""
         self._held.settle()
+        self._singles.settle()
 
     def _read(self) -> None:
         if not self._unread:
             return
-        spans = [span for some, _ in self._unread for span in some]
-        square, count, zero = torch.cat([few for _, few in self._unread], -1).cpu().unbind()
+        spans = [span for some, *_ in self._unread for span in some]
+        signals = [found for *_, some in self._unread for found in some]
+        square, count, zero = torch.cat([few for _, few, _ in self._unread], -1).cpu().unbind()
         self._unread, self._numbers = [], 0
         d = closed_form(square, count).numpy()
         n, zeros = (few.long().numpy() for few in (count, zero))
         for i, span in enumerate(spans):
             must = span.stop - span.start
             nonfinite = must - n[:, i] - zeros[:, i]
-            self._results.append((span, Reduced(d[:, i], must, zeros[:, i], nonfinite, span.truncated)))
+            reduced = Reduced(d[:, i], must, zeros[:, i], nonfinite, span.truncated, signals=signals[i])
+            self._results.append((span, reduced))
 
 
 class _Pass:
     """Takes h[0], h[1], ... of one forward pass; of a state no more is kept than sums over positions."""
 
-    def __init__(self, spans: Sequence[Span], batch: int, width: int) -> None:
+    def __init__(
+        self, spans: Sequence[Span], batch: int, width: int, layers: Sequence[int], signal_layers: Sequence[int]
+    ) -> None:
         for span in spans:
             if not (0 <= span.row < batch and 0 <= span.start < span.stop <= width):
                 raise AttributionError(f"{span} does not lie in an input of {batch} rows x {width} tokens")
         self._spans, self._shape = spans, (batch, width)
         self._alike: list[States] = []
         self._last: tuple[object, ...] = ()
-        self._layers = 0
+        self._layers, self._seen = layers, 0
+        self._spectra = Spectra(spans, signal_layers) if signal_layers else None
 
     def add(self, layer: int, state: Tensor) -> None:
         """One hidden state, [batch, width, d]."""
         batch, width = self._shape
         # A PEFT prompt puts virtual tokens in front of the input's own.
         virtual = state.shape[1] - width
-        if virtual < 0 or state.shape[0] != batch or layer != self._layers:
+        if virtual < 0 or state.shape[0] != batch or layer != self._seen:
             raise AttributionError(
                 f"hidden state {layer} has shape {list(state.shape)} for an input of {batch} rows x {width} tokens"
             )
-        self._layers += 1
+        self._seen += 1
         x = state.detach()
         x = x[:, virtual:] if virtual else x
+        if self._spectra is not None:
+            self._spectra.add(layer, x)
+        if self._layers and layer not in self._layers:
+            return
         kind = (x.device, x.dtype, x.shape)
         if kind != self._last:
             self._alike.append(States(self._spans, x))
             self._last = kind
         self._alike[-1].add(x)
 
-    def close(self) -> tuple[list[Span], Summed, Summed]:
-        """The spans that have now come by whole; their sums over all positions, and over the last one alone."""
+    def close(self) -> tuple[list[Span], Summed, Summed, list[Floats | None]]:
+        """The spans that have now come by whole; their sums over all positions and over the last one alone; signals."""
         every, last = (
             Summed(*(_joined(list(column)) for column in zip(*some, strict=True)))
             for some in zip(*(states.sums() for states in self._alike), strict=True)
@@ -118,7 +139,8 @@ class _Pass:
         if len(ended) < len(self._spans):
             at = sent(torch.tensor(ended, dtype=torch.int64), every.total.device)
             every, last = (Summed(*(found.index_select(1, at) for found in sums)) for sums in (every, last))
-        return whole, every, last
+        found = None if self._spectra is None else self._spectra.found()
+        return whole, every, last, [None if found is None else found[i] for i in ended]
 
 
 def _ends(progress: Progress, every: Summed, i: int) -> bool:
@@ -126,9 +148,8 @@ def _ends(progress: Progress, every: Summed, i: int) -> bool:
     mine = [found[:, i] for found in every]
     for found, earlier in zip(mine, progress.sums or (), strict=False):
         found += earlier
-    ended = progress.done == progress.span.stop
-    progress.sums = None if ended else tuple(found.clone() for found in mine)
-    return ended
+    progress.sums = None if progress.ended else tuple(found.clone() for found in mine)
+    return progress.ended
 
 
 def _joined(layers: list[Tensor]) -> Tensor:

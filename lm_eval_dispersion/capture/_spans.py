@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -44,6 +44,13 @@ class Progress:
     """The positions before it have come by."""
     sums: tuple[Tensor, ...] | None = None
     """Over those: [layers, d], the sum of unit vectors; [layers], how many count; and how many are zero."""
+    vectors: dict[int, list[Tensor]] = field(default_factory=dict)
+    """Over those, by layer where signals of a Gram matrix were asked for: the vectors, [positions, d] a pass."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last part has come."""
+        return self.done == self.span.stop
 
     def part(self, stop: int, shift: int) -> Span:
         """The next part, up to ``stop``, in a pass that has these positions at ``shift`` more, in its one row."""

@@ -1,4 +1,7 @@
-"""Where the vectors of segments go: into sums of their task, in the process that has them; none leaves it alone."""
+"""Where the vectors of segments go: into sums of their task, in the process that has them.
+
+A labelled task may ask for single vectors besides, one a document; they are gone with the process, too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lm_eval_dispersion.capture._device import sent
-from lm_eval_dispersion.geometry import GROUPS, Pairs
+from lm_eval_dispersion.geometry import GROUPS, Pairs, Vectors
 
 # Of sums on a device. A leaderboard's many subjects have fifty groups each.
 _HELD_BYTES = 128 * 2**20
@@ -18,17 +21,21 @@ _HELD_BYTES = 128 * 2**20
 
 @dataclass
 class Sums:
-    """What D across the segments of one task is made of."""
+    """What D across the segments of one task is made of, and for a labelled task what is asked of single prompts."""
 
     across: Pairs = field(default_factory=Pairs)
     """One vector a segment or prompt, its last position."""
     all_pairs: Pairs = field(default_factory=Pairs)
     """All vectors of all windows; empty for a labelled task."""
+    vectors: Vectors | None = None
+    """Each document's vector of ``across`` at the last hidden state by itself, where somebody asks for it."""
 
     def merge(self, other: Sums) -> None:
         """Adds what another process, or another call, has summed."""
         self.across.merge(other.across)
         self.all_pairs.merge(other.all_pairs)
+        if self.vectors is not None and other.vectors is not None:
+            self.vectors.merge(other.vectors)
 
 
 class Owner(NamedTuple):

@@ -8,6 +8,7 @@ are spoken to is in ``_vllm_engine``, what they do in ``_vllm_worker``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -18,8 +19,9 @@ from lm_eval_dispersion.capture._describe import parameters_of, quantisation_of,
 from lm_eval_dispersion.capture._listen import logger, prefix_length, prefix_tokens
 from lm_eval_dispersion.capture._protocol import OnPrompt, OnWindow, Owners, Unsupported
 from lm_eval_dispersion.capture._rolling import rolling
-from lm_eval_dispersion.capture._spans import Span, before_cached, hand_over, name_of
-from lm_eval_dispersion.capture._vllm_engine import Engine
+from lm_eval_dispersion.capture._scores import Scores
+from lm_eval_dispersion.capture._spans import Awaited, Results, Span, before_cached, hand_over, name_of
+from lm_eval_dispersion.capture._vllm_engine import Engine, EngineRecording
 from lm_eval_dispersion.seams.model_class import listening_to
 from lm_eval_dispersion.seams.vllm_model import OFF_THE_LIMIT, as_sent
 
@@ -48,6 +50,7 @@ class VLLMCapture:
             raise Unsupported(f"the model is not causal ({why}); dispersion is defined on causal language models")
         self._lm = lm
         self._prefixes = prefix_tokens(lm)
+        self._said = False
         self._engine = Engine(lm.model)
         with self._engine.recording():
             pass  # says now, before the run, what cannot be done
@@ -76,6 +79,19 @@ class VLLMCapture:
         """See ``Capture``."""
         asked = definition.shown(self._engine.layers[-1])
         return [layer for layer in asked if layer in self._engine.layers]
+
+    def signal_layers(self, definition: Definition) -> list[int]:
+        """See ``Capture``."""
+        shown = self._engine.layers
+        asked = definition.signalled(shown[-1])
+        found = [layer for layer in asked if layer in shown]
+        if len(found) < len(asked) and not self._said:
+            self._said = True
+            logger.warning(
+                "signals of Gram matrices of the last hidden state only%s: the engine shows no other (docs/vllm.md)",
+                "" if found else ", which was not asked for",
+            )
+        return found
 
     def fingerprint(self) -> str | None:
         """See ``Capture``."""
@@ -106,11 +122,14 @@ class VLLMCapture:
             },
         }
 
+    def _recording(self, definition: Definition, totals: bool = False) -> AbstractContextManager[EngineRecording]:
+        return self._engine.recording(self.layers(definition), self.signal_layers(definition), totals)
+
     def loglikelihood(
         self, requests: Sequence[Instance], owners: Owners, on_prompt: OnPrompt, definition: Definition
     ) -> list[tuple[float, bool]]:
         """See ``Capture``."""
-        longest = self._lm.max_length - 1
+        longest, scores, scored = self._lm.max_length - 1, Scores(), Awaited()
 
         def score(inner: Callable[..., Any], requests: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
             inputs: list[tuple[list[int], Span]] = []
@@ -122,16 +141,25 @@ class VLLMCapture:
                 start = 0 if cut else prefix_length(self._prefixes, context)
                 if stop > start:
                     inputs.append((tokens, Span(-1, start, stop, cut > 0, (owner,), (index,))))
+                    scored.add(*inputs[-1])
             recording.expect(inputs)
             return inner(requests, *args, **kwargs)
 
+        def parse(inner: Callable[..., Any], tokens: list[int], outputs: Any, ctxlen: int) -> Any:
+            for span in scored.pop(tokens):
+                scores.see_each(span, outputs.prompt_logprobs, tokens)
+            return inner(tokens=tokens, outputs=outputs, ctxlen=ctxlen)
+
+        def so_far() -> Results:
+            return scores.joined(recording.so_far())
+
         with (
-            self._engine.recording(self.layers(definition)) as recording,
-            listening_to(self._lm, score=score),
-            before_cached(self._lm, recording.so_far, on_prompt),
+            self._recording(definition) as recording,
+            listening_to(self._lm, score=score, parse=parse),
+            before_cached(self._lm, so_far, on_prompt),
         ):
             answers = list(self._lm.loglikelihood(list(requests)))
-            hand_over(recording.results(), on_prompt)
+            hand_over(scores.joined(recording.results(), ended=True), on_prompt)
         return answers
 
     def loglikelihood_rolling(
@@ -139,7 +167,7 @@ class VLLMCapture:
     ) -> list[float]:
         """See ``Capture``; a window's vectors are at its scored positions, without the document's prefix."""
         shared, max_length = (self._lm, list(requests), owners, on_window), definition.window + OFF_THE_LIMIT
-        with self._engine.recording(self.layers(definition), totals=True) as recording:
+        with self._recording(definition, totals=True) as recording:
             return rolling(*shared, recording, definition, max_length=max_length, padded=False, bars=False)
 
     def generate_until(
@@ -168,7 +196,7 @@ class VLLMCapture:
             return inner(requests, *args, **kwargs)
 
         with (
-            self._engine.recording(self.layers(definition)) as recording,
+            self._recording(definition) as recording,
             listening_to(self._lm, encode=encode, generate=generate),
             before_cached(self._lm, recording.so_far, on_prompt),
         ):

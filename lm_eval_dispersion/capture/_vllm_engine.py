@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -43,7 +43,8 @@ class EngineRecording:
         for found in self._taken("dispersion_take"):
             span = self._expected.pop(int(found["span"]))
             counts = (span.stop - span.start, found["zero"], found["nonfinite"])
-            results.append((span, Reduced(found["dispersion"], *counts, span.truncated)))
+            reduced = Reduced(found["dispersion"], *counts, span.truncated, signals=found.get("signals"))
+            results.append((span, reduced))
         return results
 
     def results(self) -> Results:
@@ -62,6 +63,10 @@ class EngineRecording:
             sums = self._sums[int(found["place"])]
             pairs = sums.all_pairs if found["all_pairs"] else sums.across
             pairs.add(int(found["group"]), found["total"], found["count"])
+        if any(sums.vectors is not None for sums in self._sums):
+            for found in self._taken("dispersion_take_vectors"):
+                if (vectors := self._sums[int(found["place"])].vectors) is not None:
+                    vectors.add(int(found["document"]), found["total"], int(found["count"]))
 
     def _tell(self, span: Span) -> tuple[int, int, int, list[tuple[int, int]]]:
         """A span as a worker is told of it: its number, its positions, and of each owner the sums' place."""
@@ -97,19 +102,23 @@ class Engine:
         """Why it does not show all of them, where that was asked for."""
 
     @contextmanager
-    def recording(self, layers: list[int] | None = None, totals: bool = False) -> Iterator[EngineRecording]:
+    def recording(
+        self, layers: list[int] | None = None, signal_layers: Sequence[int] = (), totals: bool = False
+    ) -> Iterator[EngineRecording]:
         """Records inside the block.
 
         Args:
             layers: which hidden states, of those that the engine shows; None for all of them.
+            signal_layers: of which of them there are signals of a Gram matrix.
             totals: whether all vectors are summed, or the last of each prompt alone.
 
         Raises:
             Unsupported: where the workers cannot record.
             AttributionError: where one of them could not, once it had begun.
         """
-        places = None if layers is None else [self.layers.index(layer) for layer in layers]
-        recording, told = EngineRecording(self._call), self._begin(places, totals)
+        places = [] if layers is None else [self.layers.index(layer) for layer in layers]
+        of_signals = [self.layers.index(layer) for layer in signal_layers]
+        recording, told = EngineRecording(self._call), self._begin(places, of_signals, totals)
         try:
             self._hear(told)
             yield recording
@@ -122,9 +131,9 @@ class Engine:
         found = self._call("dispersion_fingerprint")
         return None if None in found else " ".join(found)
 
-    def _begin(self, places: list[int] | None, totals: bool) -> list[dict[str, Any]]:
+    def _begin(self, *settings: Any) -> list[dict[str, Any]]:
         try:
-            return self._call("dispersion_begin", places, totals)
+            return self._call("dispersion_begin", *settings)
         except Exception as error:
             # What a worker raises comes back as another kind of exception in each of vLLM's executors.
             if "dispersion_begin" not in str(error) and not isinstance(error, NotImplementedError):

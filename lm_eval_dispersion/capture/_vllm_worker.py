@@ -24,6 +24,7 @@ from lm_eval_dispersion.capture._identity import fingerprint
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._spans import Awaited, Progress, Span
 from lm_eval_dispersion.capture._sums import Owner, Sums
+from lm_eval_dispersion.geometry import Vectors
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 # By the prompt's name: of each span its number, its positions (start, stop), and its owners: (place of sums, document).
@@ -39,16 +40,18 @@ def register() -> None:
     from vllm.v1.worker.worker_base import WorkerBase
 
     methods = (dispersion_await, dispersion_problem, dispersion_take, dispersion_take_sums)
-    for method in (dispersion_begin, *methods, dispersion_end, dispersion_listens, dispersion_fingerprint):
+    others = (dispersion_take_vectors, dispersion_end, dispersion_listens, dispersion_fingerprint)
+    for method in (dispersion_begin, *methods, *others):
         setattr(WorkerBase, method.__name__, method)
 
 
-def dispersion_begin(worker: Any, places: list[int] | None, totals: bool) -> dict[str, Any]:
+def dispersion_begin(worker: Any, places: list[int], of_signals: list[int], totals: bool) -> dict[str, Any]:
     """Begins a recording; says what this worker can see.
 
     Args:
         worker: vLLM's.
-        places: which of the hidden states that it shows are reduced; None for all.
+        places: which of the hidden states that it shows are reduced; empty for all.
+        of_signals: of which there are signals of a Gram matrix.
         totals: whether all vectors of a span are summed.
     """
     dispersion_end(worker)
@@ -56,7 +59,8 @@ def dispersion_begin(worker: Any, places: list[int] | None, totals: bool) -> dic
     missing = [name for name in ("execute_model", "sample_tokens", "execute_model_state") if not hasattr(runner, name)]
     if missing:
         return {"missing": missing}
-    worker.dispersion_recorder = _Recorder(runner, places, totals) if _first_of_its_tensor_group() else None
+    reductions = Reductions(totals, places, of_signals)
+    worker.dispersion_recorder = _Recorder(runner, reductions) if _first_of_its_tensor_group() else None
     return {
         "missing": [],
         "layers": runner.model_config.get_total_num_hidden_layers(),
@@ -91,6 +95,11 @@ def dispersion_take_sums(worker: Any) -> bytes:
     return b"" if (recorder := _recorder(worker)) is None else recorder.take_sums()
 
 
+def dispersion_take_vectors(worker: Any) -> bytes:
+    """Likewise, of the last vector of each document by itself; none where all vectors of a span are summed."""
+    return b"" if (recorder := _recorder(worker)) is None else recorder.take_vectors()
+
+
 def dispersion_end(worker: Any) -> None:
     """Forgets the recording and leaves the model runner as it was."""
     if (recorder := _recorder(worker)) is not None:
@@ -119,23 +128,24 @@ class _Recorder:
     """Listens to one model runner."""
 
     runner: Any
-    places: list[int] | None
-    totals: bool
+    reductions: Reductions
     awaited: Awaited = field(default_factory=Awaited)
     """A prompt that comes twice is reduced once."""
     underway: dict[str, list[Progress]] = field(default_factory=dict)
     """By request."""
-    sums: defaultdict[int, Sums] = field(default_factory=lambda: defaultdict(Sums))
-    """By place."""
     steps: dict[str, int] = field(default_factory=dict)
     """Of the step under way: the first position of each request."""
     problem: str | None = None
     """What ended the recording: an engine would not outlive an error of ours."""
 
     def __post_init__(self) -> None:
-        self.reductions = Reductions(self.totals)
+        # By place; each document's last vector by itself where nothing else of a span is summed.
+        self.sums: defaultdict[int, Sums] = defaultdict(
+            lambda: Sums(vectors=None if self.reductions.totals else Vectors())
+        )
         self._results: list[Arrays] = []
         self._groups: Iterator[Arrays] | None = None
+        self._singles: Iterator[Arrays] | None = None
         self._inner = {name: getattr(self.runner, name) for name in ("execute_model", "sample_tokens")}
         self.runner.execute_model = self._execute_model
         self.runner.sample_tokens = self._sample_tokens
@@ -189,7 +199,7 @@ class _Recorder:
             # Auxiliary ones that nobody asked for here are a speculative draft's (EAGLE-3), of layers of its choice.
             asked = getattr(self.runner, "dispersion_all_layers", False)
             states = [*((state.aux_hidden_states if asked else None) or ()), state.hidden_states]
-            self._reduce(parts, states if self.places is None else [states[place] for place in self.places])
+            self._reduce(parts, states)
 
     def _offsets(self, state: Any) -> dict[str, int]:
         """The row of the hidden states at which each request's begin."""
@@ -225,6 +235,8 @@ class _Recorder:
     def take(self) -> bytes:
         for span, reduced in self.reductions.results():
             numbers = {"dispersion": reduced.dispersion, "zero": reduced.zero, "nonfinite": reduced.nonfinite}
+            if reduced.signals is not None:
+                numbers["signals"] = reduced.signals
             self._results += [{"span": np.array(number), **numbers} for number in span.requests]
         return _packed(self._results.pop() for _ in range(len(self._results)))
 
@@ -234,12 +246,25 @@ class _Recorder:
             self._groups = self._each_group()
         return _packed(self._groups)
 
+    def take_vectors(self) -> bytes:
+        if self._singles is None:
+            self.reductions.settle()
+            self._singles = self._each_vector()
+        return _packed(self._singles)
+
     def _each_group(self) -> Iterator[Arrays]:
         for place, sums in self.sums.items():
             for all_pairs, pairs in ((False, sums.across), (True, sums.all_pairs)):
                 for group, total, count in pairs.groups():
                     key = {"place": place, "all_pairs": all_pairs, "group": group}
                     yield {**{name: np.array(value) for name, value in key.items()}, "total": total, "count": count}
+
+    def _each_vector(self) -> Iterator[Arrays]:
+        for place, sums in self.sums.items():
+            if sums.vectors is not None:
+                for document, total, count in sums.vectors.sums():
+                    key = {"place": place, "document": document, "count": count}
+                    yield {**{name: np.array(value) for name, value in key.items()}, "total": total}
 
 
 def _packed(items: Iterator[Arrays]) -> bytes:

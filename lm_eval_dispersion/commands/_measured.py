@@ -24,6 +24,16 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """A signal beside D."""
+
+    name: str
+    value: float
+    stderr: float | None
+    n: int
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number of lm_eval's."""
 
@@ -45,6 +55,8 @@ class Measured:
     layers: list[int]
     profile: list[float | None]
     """D inside a segment, by ``layers``."""
+    signals: list[Signal]
+    """Beside D, those that have a value; of those by layer that of the last one that they were taken at."""
     how: str
     corpus: str
 
@@ -86,6 +98,7 @@ def _measured(record: dict[str, Any]) -> Measured:
         min_vectors=least,
         layers=layers,
         profile=profile,
+        signals=_signals(record.get("signals")),
         how=plain(how),
         corpus=plain(f"{of['name']}{chosen}{wraps}, hash {str(of['hash'])[:12]}"),
     )
@@ -134,6 +147,22 @@ def metrics_of(run: Run, task: str) -> list[Metric]:
         found.append(Metric(plain(shown), float(value), number(results.get(f"{name}_stderr,{filtered}"))))
     bits = [metric for metric in found if metric.name == _OF_A_CORPUS.replace("_", " ")]
     return bits or found
+
+
+def _signals(signals: Any) -> list[Signal]:
+    """Earlier records have none."""
+    found = []
+    for name, one in (signals or {}).items():
+        layers, value, stderr, n = (one[key] for key in ("layers", "mean", "stderr", "n"))
+        shown = plain(name.replace("_", " "))
+        if layers is not None:
+            if not layers:
+                continue
+            value, stderr, n = value[-1], stderr[-1], n[-1]
+            shown += f" at h[{int(layers[-1])}]"
+        if (mean := number(value)) is not None:
+            found.append(Signal(shown, mean, number(stderr), int(n)))
+    return found
 
 
 def _last(pairs: dict[str, Any] | None, name: str, why: str, counts: dict[str, int]) -> Value:

@@ -10,6 +10,7 @@ import typer
 from lm_eval_dispersion.commands._measured import (
     Measured,
     Metric,
+    Signal,
     Value,
     engine_of,
     measured,
@@ -111,6 +112,8 @@ def _show_task(console: Console, run: Run, task: str, found: Measured) -> None:
     row("D across", _value(found.across, f"{found.segments}, one vector each"))
     for metric in metrics_of(run, task):
         row(metric.name, _metric(metric))
+    if found.signals:
+        row("signals", _signals(found.signals))
     row("counts", _counts(found))
     row("measured", found.how)
     row("text", found.corpus)
@@ -136,6 +139,16 @@ def _value(found: Value, over: str) -> str:
 def _metric(metric: Metric) -> str:
     error = "   lm_eval gives no standard error" if metric.stderr is None else f" ± {metric.stderr:.4f}"
     return f"{metric.value:.4f}{error}"
+
+
+def _signals(signals: list[Signal]) -> str:
+    """Each with its error, and how many documents or windows it is of where the next one is of others."""
+    parts = []
+    for signal, after in zip(signals, [*signals[1:], None], strict=True):
+        error = "" if signal.stderr is None else f" ± {signal.stderr:.4f}"
+        n = "" if after is not None and after.n == signal.n else f" (n = {signal.n:,})"
+        parts.append(f"{signal.name} {signal.value:.4f}{error}{n}")
+    return ", ".join(parts)
 
 
 def _counts(found: Measured) -> str:

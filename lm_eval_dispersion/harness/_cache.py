@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 # Part of every key: raise it when what is measured or how it is stored changes.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Answers:
@@ -37,8 +37,9 @@ class Answers:
             if look.identity is None:
                 self._database = None
             else:
-                layers = look.capture.layers(definition) if measuring and look.capture else None
-                self._setting = {"model": look.identity, "layers": layers, "format": _FORMAT, **asdict(definition)}
+                capture = look.capture if measuring else None
+                shown = capture and (capture.layers(definition), capture.signal_layers(definition))
+                self._setting = {"model": look.identity, "shown": shown, "format": _FORMAT, **asdict(definition)}
         self._answers: dict[int, Any] = {}
         self._cached: dict[int, list[Segment]] = {}
         self._noted: dict[str, list[Segment]] = {}

@@ -85,7 +85,9 @@ def looking(is_ours: Callable[[Any], bool]) -> Callable[[LM, list[Any], Callable
             raise TaskError(look.reason)
         if look.capture is not None:
             for definition in {task.definition for task in ours}:
-                look.capture.layers(definition)  # a layer that the model has not is refused now
+                # A layer that the model has not is refused now.
+                look.capture.layers(definition)
+                look.capture.signal_layers(definition)
         token = _look.set(look)
         try:
             results = go_on()

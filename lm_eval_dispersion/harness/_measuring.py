@@ -7,7 +7,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
-from lm_eval_dispersion.capture import Owner, Reduced, Window
+from lm_eval_dispersion.capture import Owner, Reduced, Sums, Window
+from lm_eval_dispersion.geometry import Vectors
 from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.harness._evaluation import Look
 from lm_eval_dispersion.record import Recording, Segment
@@ -44,11 +45,14 @@ def measured(look: Look, kind: str, requests: list[Instance], definition: Defini
     for recording in recordings.values():
         recording.described, recording.definition = look.described, definition
         recording.shown = capture.layers(definition) or list(range(recording.layers))
+        recording.signal_layers = capture.signal_layers(definition)
     return answers, recordings
 
 
-def _new_recordings(requests: Sequence[Instance]) -> Recordings:
-    return {request.task_name: Recording() for request in requests}
+def _new_recordings(requests: Sequence[Instance], single_vectors: bool = False) -> Recordings:
+    return {
+        request.task_name: Recording(sums=Sums(vectors=Vectors() if single_vectors else None)) for request in requests
+    }
 
 
 def _owners(
@@ -99,7 +103,8 @@ def _rolling(look: Look, kind: str, requests: list[Instance], definition: Defini
 
 
 def _prompts(look: Look, kind: str, requests: list[Instance], definition: Definition) -> Measured:
-    recordings = _new_recordings(requests)
+    # Which are right is known to the process that has them alone.
+    recordings = _new_recordings(requests, single_vectors=look.lm.world_size == 1)
     wanted = _prompts_to_measure(requests, recordings)
     answers = Answers(look, kind, definition)
     todo = answers.missing(requests, wanted)

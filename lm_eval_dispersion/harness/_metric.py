@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """One of ours: ignores the items, which are the documents' logged values, and asks the task."""
+    """One of ours, which is the task's to know; the items are the documents' logged values, of all processes."""
 
     task: Any
     name: str
@@ -25,6 +25,7 @@ class Metric:
 
     def __call__(self, items: Sequence[Any]) -> float | None:
         """The value at the last hidden state."""
+        self.task.gather(self.name, items)
         value: float | None = self.task.headline(self.name)[0]
         return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -12,12 +12,23 @@ from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval_dispersion import __version__
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion._errors import TaskError, one_line
+from lm_eval_dispersion.harness._answers import answer_signals
+from lm_eval_dispersion.harness._marks import Marks
 from lm_eval_dispersion.harness._metric import Guarded, Metric
 from lm_eval_dispersion.harness._options import Options
 from lm_eval_dispersion.harness._requests import KINDS, PREFIX
 from lm_eval_dispersion.harness._secrets import redacted, warn_of_secrets
 from lm_eval_dispersion.harness._wrap import stock_task
-from lm_eval_dispersion.record import Recording, Summary, mean_by_layer, number, record
+from lm_eval_dispersion.record import (
+    Recording,
+    Summary,
+    mean_by_layer,
+    number,
+    record,
+    signals_of_document,
+    signals_of_task,
+    signals_of_window,
+)
 from lm_eval_dispersion.seams import task_class
 
 logger = logging.getLogger(__name__)
@@ -25,6 +36,7 @@ logger = logging.getLogger(__name__)
 _Found = TypeVar("_Found")
 
 _CORPUS = "loglikelihood_rolling"
+_CHOICES = "multiple_choice"
 _METRICS = ("dispersion", "dispersion_across")
 _CORPUS_METRICS = (*_METRICS, "dispersion_pearson", "dispersion_spearman")
 
@@ -67,6 +79,7 @@ class _Records(Task):
             # lm_eval calls it with both, and the metadata holds every model argument, `revision` for one.
             metadata = {k: v for k, v in metadata.items() if k not in (config.get("dataset_kwargs") or {})}
         self._recording = Recording()
+        self._marks = Marks()
         self._summary: Summary | None = None
         self._received = False
         self._document = -1
@@ -74,6 +87,10 @@ class _Records(Task):
         self.seen_contexts: set[tuple[int, bytes]] = set()
         # Aggregations of lm_eval's that failed, and why.
         self._failed: dict[str, str] = {}
+        # By document, since a task with several filters is asked once a filter; and the samples of all processes.
+        self._answers: dict[int, dict[str, float | None]] = {}
+        self._samples: Sequence[dict[str, Any]] = ()
+        self._scored = False
         # Few lm_eval tasks are written in Python, and some of those take no configuration.
         takes_config = "config" in signature(super().__init__).parameters
         super().__init__(**({"config": {**config, "metadata": metadata}} if takes_config else {}))
@@ -113,8 +130,11 @@ class _Records(Task):
         self._options.refuse_what_no_task_takes()
         # A task object may be evaluated more than once.
         self._recording, self._summary, self._received = Recording(), None, False
+        self._marks = Marks()
         self.seen_contexts.clear()
         self._failed.clear()
+        self._answers.clear()
+        self._samples = ()
         self.OUTPUT_TYPE = self._stock_output_type
         if kwargs.get("cache_requests") and not self._records_prompts:
             # lm_eval names its file of requests by the task alone; a corpus has a text, a field, a sample and a seed.
@@ -122,6 +142,7 @@ class _Records(Task):
             kwargs["cache_requests"] = False
         super().build_all_requests(**kwargs)
         requests = task_class.requests_of(self)
+        self._scored = any(instance.request_type == "loglikelihood" for instance in requests)
         for instance in requests:
             if instance.request_type not in KINDS:
                 raise TaskError(f"{self._name}: requests of type {instance.request_type} carry no prompt to measure")
@@ -142,6 +163,11 @@ class _Records(Task):
     def undefined(self) -> str | None:
         """Why the task has no D, where it has none."""
         return self._recording.why_undefined(self._records_prompts)
+
+    def gather(self, name: str, logged: Sequence[Any]) -> None:
+        """Called with the logged values of one of our metrics, of the documents of all processes."""
+        if name == "dispersion":
+            self._samples = logged
 
     def headline(self, name: str) -> tuple[float | None, float | None]:
         """(value, standard error) of one of our metrics; None where undefined."""
@@ -169,18 +195,32 @@ class _Records(Task):
         """lm_eval's metrics of a document and, for the log of samples, what was measured on it."""
         self.OUTPUT_TYPE = self._stock_output_type
         metrics = super().process_results(doc, results)
-        return metrics | self._logged() if self._adds_metrics else metrics
+        if self._records_prompts:
+            self._marks.note(self, self._document, doc, metrics)
+        return metrics | self._logged(self._answer(doc, results)) if self._adds_metrics else metrics
+
+    def _answer(self, doc: Any, results: Any) -> dict[str, float | None]:
+        if self._stock_output_type != _CHOICES:
+            return {}
+        if self._document not in self._answers:
+            self._answers[self._document] = answer_signals(self, doc, results)
+        return self._answers[self._document]
 
     @property
     def _adds_metrics(self) -> bool:
         return not task_class.asks_for("bypass", self)  # lm_eval's --predict_only
 
-    def _logged(self) -> dict[str, Any]:
+    def _logged(self, answer: dict[str, float | None]) -> dict[str, Any]:
         prompts = self._records_prompts
         segments = self._recording.segments.get(self._document, [])
         values = self._recording.document(self._document, prompts)
         layers = [number(v) for v in mean_by_layer(values)] if len(values) else []
-        sample: dict[str, Any] = {"within": layers[-1] if layers else None, "layers": layers}
+        signals = signals_of_document(self._recording, self._document, prompts, self._scored)
+        sample: dict[str, Any] = {
+            "within": layers[-1] if layers else None,
+            "layers": layers,
+            "signals": answer | signals,
+        }
         if not prompts:
             sample |= {
                 "loglikelihood": sum(s.loglikelihood or 0.0 for s in segments),
@@ -191,6 +231,7 @@ class _Records(Task):
                         "tokens": s.tokens,
                         "vectors": s.vectors,
                         "layers": None if s.dispersion is None else [number(v) for v in s.dispersion],
+                        "signals": signals_of_window(self._recording, s),
                     }
                     for s in segments
                 ],
@@ -211,6 +252,11 @@ class _Records(Task):
     def _note(self, function: str, reason: str) -> None:
         self._failed[function] = reason
 
+    def _signals(self, summary: Summary) -> dict[str, Any]:
+        choices = self._stock_output_type == _CHOICES and self._adds_metrics
+        answers = [sample["signals"] for sample in self._samples] if choices else None
+        return signals_of_task(summary.recording, self._records_prompts, self._scored, answers)
+
     def dump_config(self) -> dict[str, Any]:
         """As lm_eval's, with the record in its metadata and without secrets."""
         config: dict[str, Any] = super().dump_config()
@@ -224,7 +270,9 @@ class _Records(Task):
                     base_task=self._base_task,
                     options=self._options.values,
                     failed=self._failed,
+                    signals=self._signals(summary),
                     plugin_version=__version__,
+                    slices=self._marks.slices(self, summary.recording) if self._records_prompts else None,
                 )
             )
         return config | {"metadata": metadata}

@@ -18,7 +18,9 @@ def record(
     base_task: str | None,
     options: dict[str, Any],
     failed: dict[str, str],
+    signals: dict[str, Any],
     plugin_version: str,
+    slices: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """All that was measured for a task and how, in plain JSON types; undefined numbers are null."""
     recording, prompts = summary.recording, summary.prompts
@@ -51,6 +53,8 @@ def record(
             "spearman_stderr": _list(correlation.spearman_stderr),
             "n": correlation.segments.tolist(),
         },
+        "signals": signals,
+        "slices": slices,
     }
 
 

@@ -32,7 +32,11 @@ class Segment:
     """Non-finite vectors, in the layer that has most of them."""
     truncated: bool = False
     loglikelihood: float | None = None
+    """Sum over the tokens that are scored, in nats: a window's, or those of a prompt that its pass predicts."""
     tokens: int | None = None
+    """How many these are."""
+    signals: NDArray[np.float32] | None = None
+    """[signals, layers], ``geometry.SIGNALS`` at the layers that were asked for; None where there are none."""
 
     @classmethod
     def of(cls, reduced: Reduced) -> Segment:
@@ -43,6 +47,9 @@ class Segment:
             zero=int(reduced.zero.max(initial=0)),
             nonfinite=int(reduced.nonfinite.max(initial=0)),
             truncated=reduced.truncated,
+            loglikelihood=reduced.loglikelihood,
+            tokens=reduced.tokens,
+            signals=None if reduced.signals is None else reduced.signals.astype(np.float32),
         )
 
     @classmethod
@@ -70,6 +77,8 @@ class Recording:
     """How many hidden states there is a D of; 0 where nothing was measured."""
     shown: list[int] = field(default_factory=list)
     """Which they are: h[l] in transformers' convention."""
+    signal_layers: list[int] = field(default_factory=list)
+    """Those of which there are signals of a Gram matrix."""
     definition: Definition | None = None
     """Of what was measured, its window cut to the model's limit; None where nothing was."""
     described: dict[str, Any] = field(default_factory=dict)
@@ -98,13 +107,14 @@ class Recording:
         self.text_hash = (self.text_hash + other.text_hash) % _HASH_SPACE
         self.layers = self.layers or other.layers
         self.shown = self.shown or other.shown
+        self.signal_layers = self.signal_layers or other.signal_layers
         self.definition = self.definition or other.definition
         self.described = self.described or other.described
         self.undefined = self.undefined or other.undefined
 
     def emptied(self, undefined: str) -> Recording:
         """Of the same model and text, without a number."""
-        kept = {"documents", "text_hash", "shown", "definition", "described"}
+        kept = {"documents", "text_hash", "shown", "signal_layers", "definition", "described"}
         return Recording(**{name: getattr(self, name) for name in kept}, undefined=undefined)
 
     def why_undefined(self, prompts: bool) -> str | None:

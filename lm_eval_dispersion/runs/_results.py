@@ -12,6 +12,8 @@ from typing import Any
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.runs._plain import plain
 
+_LONGEST_LINE = 2_000
+
 
 @dataclass(frozen=True)
 class Run:
@@ -73,8 +75,8 @@ def find_runs(path: Path, complain: Callable[[str], None]) -> Iterator[Run]:
 
 
 def complain(line: str) -> None:
-    """One line on standard error, for what is skipped."""
-    print(f"lm-eval-dispersion: {plain(line)}", file=sys.stderr)
+    """One line on standard error, for what is skipped. A path may be long, and what is to be done stands behind it."""
+    print(f"lm-eval-dispersion: {plain(line, longest=_LONGEST_LINE)}", file=sys.stderr)
 
 
 def runs_at(paths: Sequence[Path]) -> list[Run]:

@@ -20,6 +20,9 @@ _METHODS = {
     "encode_batch": "tok_batch_encode",
     "forward": "_model_call",
     "probe": "_detect_batch_size",
+    "row": "_select_cont_toks",
+    # Of VLLM alone:
+    "parse": "_parse_logprobs",
 }
 
 

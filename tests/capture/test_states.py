@@ -10,7 +10,7 @@ from lm_eval_dispersion.capture import AttributionError, _states
 from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._spans import Progress, Span
 from lm_eval_dispersion.capture._states import States
-from lm_eval_dispersion.geometry import closed_form
+from lm_eval_dispersion.geometry import closed_form, spectrum
 
 D = 24
 
@@ -91,7 +91,7 @@ def test_what_is_read_of_a_batch_grows_with_its_spans_and_not_with_their_square(
 
 def test_a_span_that_comes_in_parts_is_reduced_as_it_is_in_one(multiplied: bool) -> None:
     x = vectors(3, 1, 300)
-    whole, parts = Reductions(totals=False), Reductions(totals=False)
+    whole, parts = Reductions(totals=False, signal_layers=[0, 2]), Reductions(totals=False, signal_layers=[0, 2])
     span, short = Span(0, 10, 290, requests=(0,)), Span(0, 0, 40, requests=(1,))
     with whole.see([span, short], 1, 300) as show:
         for layer, state in enumerate(x):
@@ -107,6 +107,11 @@ def test_a_span_that_comes_in_parts_is_reduced_as_it_is_in_one(multiplied: bool)
     for requests, (mine, reduced) in found.items():
         right, other = expected[requests]
         assert mine == right and mine.of is None and reduced.vectors == other.vectors
+        assert reduced.signals is not None and other.signals is not None and reduced.signals.shape == (7, 2)
+        assert reduced.signals == pytest.approx(other.signals, rel=1e-6)
+        own = x[[0, 2], 0, mine.start : mine.stop]
+        expected_signals = torch.stack([spectrum(v) for v in own], 1)
+        assert reduced.signals == pytest.approx(expected_signals.numpy(), rel=1e-6)
         assert reduced.dispersion == pytest.approx(other.dispersion, abs=1e-6)
         assert reduced.zero.tolist() == other.zero.tolist() and reduced.nonfinite.tolist() == other.nonfinite.tolist()
     assert found.keys() == expected.keys() and reduced.zero.any() and reduced.nonfinite.any()

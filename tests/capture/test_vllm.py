@@ -14,12 +14,13 @@ import torch
 from conftest import Cli, CliHere, results
 from jsonschema import validate
 from models import END, train_tokenizer
-from reference import leading, profile, states
+from reference import leading, profile, signals, states
 from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig
 from vllm_engine import ALL, MACHINE, agree, engine, heard, news, prompted, requests, rolled, save_small
 
 from lm_eval_dispersion import Definition
-from lm_eval_dispersion.capture import Unsupported, capture_for
+from lm_eval_dispersion.capture import Owner, Sums, Unsupported, capture_for
+from lm_eval_dispersion.geometry import SIGNALS
 from lm_eval_dispersion.record import schema
 
 pytestmark = pytest.mark.long
@@ -81,6 +82,36 @@ def test_prompts_are_reduced_without_prefix_and_continuation(lm: Any, model: Any
     assert found[2].truncated and found[0].dispersion.tolist() == found[3].dispersion.tolist()
     assert sums.across.count.tolist() == [4] * len(lasts[0]) and not len(sums.all_pairs.count)
     np.testing.assert_allclose(sums.across.dispersion()[0], profile(torch.stack(lasts, 1)), atol=1e-5)
+    units = torch.nn.functional.normalize(torch.stack(lasts)[:, -1], dim=-1)
+    assert sums.vectors is not None and sums.vectors.counts == dict.fromkeys(range(4), 1)
+    np.testing.assert_allclose(sums.vectors.of(range(4)), units, atol=1e-5)
+
+
+def test_signals_of_a_prompt_that_comes_in_chunks_are_those_of_the_whole(lm: Any, model: Any, texts: list[str]) -> None:
+    contexts = [texts[0], texts[1][:200], texts[3], END + texts[2]]
+    made = requests("loglikelihood", [(context, " the end of it") for context in contexts])
+    capture, definition = capture_for(lm), Definition(signals="all", signal_layers=(0, 2), layers="last")
+    found: dict[int, Any] = {}
+    owners = {i: Owner(Sums(), i) for i in range(len(made))}
+    capture.loglikelihood(made, owners, found.__setitem__, definition)
+    assert capture.signal_layers(definition) == [0, 2]
+    for i, context in enumerate(contexts):
+        tokens = lm.tok_encode(context)
+        whole = lm.tok_encode(context + " the end of it")
+        cut = max(0, len(whole) - 1023)
+        skip = 0 if cut else leading(tokens, {lm.eot_token_id})
+        sent = whole[cut:]
+        vectors = states(model, sent)[:, skip : len(tokens) - cut]
+        expected = [signals(vectors[layer]) for layer in (0, 2)]
+        for place, one in enumerate(expected):
+            named = dict(zip(SIGNALS, found[i].signals[:, place], strict=True))
+            assert named == pytest.approx(one, rel=1e-3, abs=1e-5)
+        with torch.no_grad():
+            told = model(torch.tensor([sent])).logits[0].log_softmax(-1)
+        scored = range(max(1, skip), len(tokens) - cut)
+        assert found[i].tokens == len(scored)
+        total = sum(float(told[j - 1, sent[j]]) for j in scored)
+        assert found[i].loglikelihood == pytest.approx(total, abs=1e-4 * len(scored))
 
 
 def test_a_prompt_whose_prefix_is_cached_keeps_all_its_vectors(lm: Any, model: Any, texts: list[str]) -> None:
@@ -140,6 +171,11 @@ def test_a_model_that_does_not_show_all_layers_gives_the_last_and_says_why(tmp_p
         assert "last hidden state only" in said.getMessage() and "Gemma3ForCausalLM" in said.getMessage()
         capture = capture_for(lm)
         assert capture.layers(Definition()) == [reference.config.num_hidden_layers]
+        # Twice asked for, once said.
+        asked = Definition(signals="all", signal_layers="all")
+        assert capture.signal_layers(asked) == capture.signal_layers(asked) == [reference.config.num_hidden_layers]
+        (told,) = lines[1:]
+        assert told.getMessage().startswith("signals of Gram matrices of the last hidden state only: ")
         assert capture.describe()["model"]["parameters"] == reference.num_parameters()
 
 
@@ -170,6 +206,9 @@ def test_the_command_line_records_beside_stock_numbers(
         assert record["layers"] == [30] and record["engine"]["name"] == "vllm"
         assert record["counts"] == other["counts"] and record["model"] == other["model"]
         assert record["within"]["mean"][0] == pytest.approx(other["within"]["mean"][-1], abs=1e-5)
+        assert record["signals"].keys() == other["signals"].keys()
+        for name, one in other["signals"].items():
+            assert record["signals"][name]["mean"] == pytest.approx(one["mean"], rel=1e-3, abs=1e-4)
         for metric, value in theirs["results"][task].items():
             if isinstance(value, float) and "stderr" not in metric:
                 assert ours["results"][task][metric] == pytest.approx(value, rel=1e-3, abs=1e-5), (task, metric)

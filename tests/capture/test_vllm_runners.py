@@ -18,6 +18,7 @@ import torch
 from reference import profile
 
 from lm_eval_dispersion.capture import Unsupported, _vllm_worker
+from lm_eval_dispersion.capture._reduce import Reductions
 from lm_eval_dispersion.capture._spans import name_of
 from lm_eval_dispersion.capture._vllm_engine import Engine
 from lm_eval_dispersion.capture._vllm_worker import (
@@ -118,7 +119,7 @@ PROMPTS = {"a-1": list(range(12)), "b-2": list(range(20, 27)), "c-3": list(range
 
 def recording(runner: Newer, spans: Told, totals: bool = False) -> tuple[Any, _Recorder]:
     """The recorder, and a worker that has it."""
-    recorder = _Recorder(runner, None, totals)
+    recorder = _Recorder(runner, Reductions(totals))
     worker = SimpleNamespace(dispersion_recorder=recorder)
     dispersion_await(worker, spans)
     return worker, recorder
@@ -255,7 +256,7 @@ def test_workers_without_the_plugin_are_told_of_in_one_line(raised: Exception) -
 
 def test_a_runner_without_a_seam_is_told_of_in_one_line() -> None:
     worker = SimpleNamespace(model_runner=SimpleNamespace(execute_model=None, sample_tokens=None))
-    workers = Workers(dispersion_begin(worker, None, False))
+    workers = Workers(dispersion_begin(worker, [], [], False))
     with pytest.raises(Unsupported, match=r"\AvLLM .* has no execute_model_state .*\Z"), Engine(workers).recording():
         pass
     assert workers.called == ["dispersion_begin", "dispersion_end"]

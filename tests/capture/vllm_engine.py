@@ -20,6 +20,7 @@ from reference import document_windows, profile
 from lm_eval_dispersion import Definition
 from lm_eval_dispersion.capture import Owner, Reduced, Sums, Window, capture_for
 from lm_eval_dispersion.corpora import demo_news
+from lm_eval_dispersion.geometry import Vectors
 
 ALL = "lm_eval_dispersion.capture.all_layers.AllLayers"
 
@@ -89,7 +90,7 @@ def requests(kind: str, arguments: list[tuple[Any, ...]]) -> list[Instance]:
 def prompted(run: Callable[..., Any], made: list[Instance]) -> tuple[list[Any], dict[int, Reduced], Sums]:
     """Records every request's prompt."""
     found: dict[int, Reduced] = {}
-    sums = Sums()
+    sums = Sums(vectors=Vectors())
     owners = {i: Owner(sums, request.doc_id) for i, request in enumerate(made)}
     answers = run(made, owners, found.__setitem__, Definition())
     return answers, found, sums

@@ -98,6 +98,9 @@ def test_a_run_of_lm_eval_is_shown_with_the_numbers_of_its_results_file(out: Pat
     )
     acc = run["results"]["dispersion_demo_mmlu"]
     assert value(mmlu, "acc") == f"{acc['acc,none']:.4f} ± {acc['acc_stderr,none']:.4f}"
+    signals = run["configs"]["dispersion_demo_mmlu"]["metadata"]["dispersion"]["signals"]
+    shown = ", ".join(f"{k.replace('_', ' ')} {v['mean']:.4f} ± {v['stderr']:.4f}" for k, v in signals.items())
+    assert value(mmlu, "signals") == f"{shown} (n = 6)" and "signals" not in news
     assert value(news, "counts").endswith("; left out: nothing")
     assert "windows of 512 tokens" in value(news, "measured") and "prompts whole" in value(mmlu, "measured")
     assert "no dispersion recorded: stock_question (wrap it: dispersion_stock_question)" in printed
@@ -202,6 +205,21 @@ def test_a_number_that_is_null_says_why(tmp_path: Path, show: Show) -> None:
     assert "none at h[5], h[18]" in value(printed, "D by layer")
 
 
+def test_signals_by_layer_are_shown_at_the_last_one_and_those_without_a_value_not(tmp_path: Path, show: Show) -> None:
+    def signals(run: dict[str, Any]) -> None:
+        by_layer = {"layers": [0, 18], "mean": [1.0, 2.5], "stderr": [0.1, None], "n": [8, 7]}
+        nothing = {"layers": None, "mean": None, "stderr": None, "n": 0}
+        none_shown = {"layers": [], "mean": [], "stderr": [], "n": []}
+        one = {"layers": None, "mean": -3.25, "stderr": 0.5, "n": 8}
+        names = ("rankme", "margin", "effective_rank", "prompt_loglikelihood")
+        record_of(run)["signals"] = dict(zip(names, (by_layer, nothing, none_shown, one), strict=True))
+
+    _, printed, _ = show(changed(tmp_path, signals))
+    assert value(printed, "signals") == (
+        "rankme at h[18] 2.5000 (n = 7), prompt loglikelihood -3.2500 ± 0.5000 (n = 8)"
+    )
+
+
 def test_an_engine_that_shows_the_last_hidden_state_alone_has_no_chart(tmp_path: Path, show: Show) -> None:
     def last(run: dict[str, Any]) -> None:
         record_of(run)["layers"] = [18]
@@ -241,6 +259,8 @@ NOT_RECORDS: list[Callable[[dict[str, Any]], object]] = [
     lambda run: record_of(run).update(counts={"documents": "three"}),
     lambda run: record_of(run).update(layers=None, counts=[]),
     lambda run: record_of(run)["within"].update(n=[]),
+    lambda run: record_of(run).update(signals=[1]),
+    lambda run: record_of(run).update(signals={"margin": {"mean": 1.0}}),
 ]
 
 

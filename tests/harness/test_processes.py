@@ -18,6 +18,8 @@ from stock import EVERY, recorded, write_tasks
 
 # Zero-shot ones: lm_eval draws few-shot examples in the order of a process's own documents.
 NAMES = ("stock_rolling", "stock_long", "stock_last_word", "stock_contexts", "stock_generate")
+# Tasks with signals beside D by default: of answers, of prompts.
+SIGNALLED = ("recorded_contexts", "recorded_last_word")
 LAUNCHED = """
 import torch
 torch.cuda.device_count = lambda: 2
@@ -59,9 +61,17 @@ def test_two_processes_give_the_numbers_of_one(cli_here: CliHere, tiny_llama: Pa
         a, b = (r["configs"][name]["metadata"]["dispersion"] for r in (one, two))
         assert b["engine"]["processes"] == 2 and a["engine"]["processes"] == 1
         assert b["counts"] == a["counts"] and b["corpus"] == a["corpus"]
+        if b["definition"]["kind"] == "prompts":
+            assert "several processes" in b["slices"]["undefined"]
         for part, keys in (("within", ("mean", "stderr")), ("across", ("dispersion", "stderr"))):
             for key in keys:
                 np.testing.assert_allclose(b[part][key], a[part][key], atol=1e-5)
+        assert b["signals"].keys() == a["signals"].keys() and bool(a["signals"]) == (name in SIGNALLED)
+        for signal, one_ in a["signals"].items():
+            two_ = b["signals"][signal]
+            assert two_["n"] == one_["n"] == 7 and two_.keys() == one_.keys()
+            for key in one_.keys() - {"n", "layers"}:
+                np.testing.assert_allclose(two_[key], one_[key], atol=1e-5)
         mine, theirs = samples(tmp_path / "one", name), samples(tmp_path / "two", name)
         assert [s["doc_id"] for s in mine] == [s["doc_id"] for s in theirs]
         for s, t in zip(mine, theirs, strict=True):

@@ -20,12 +20,14 @@ def runs(cli: Cli, smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     folder = tmp_path_factory.mktemp("runs")
     tasks = write_tasks(folder / "tasks", STOCK)
     outputs = []
-    for name, wanted in (("stock", list(STOCK)), ("recording", [recorded(task) for task in STOCK])):
+    options = ("--metadata", '{"dispersion": {"signals": "all"}}')  # all that there is beside D
+    for name, wanted, more in (("stock", list(STOCK), ()), ("recording", list(map(recorded, STOCK)), options)):
         # Stock rolling windows are cut at 512 only where max_length says so; ours are by themselves.
         cli(
             *("--model", "hf", "--device", "cpu", "--model_args", f"pretrained={smollm2},dtype=float32,max_length=512"),
             *("--tasks", ",".join(wanted), "--include_path", str(tasks), "--limit", str(LIMIT)),
             *("--batch_size", "3", "--output_path", str(folder / name), "--log_samples"),
+            *more,
         )
         outputs.append(folder / name)
     return outputs[0], outputs[1]

@@ -1,0 +1,50 @@
+"""How sure a model is of its answer to a question with choices, from the log-likelihoods that lm_eval has of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import entr, softmax
+
+from lm_eval_dispersion.record import ANSWER_SIGNALS, number
+
+logger = logging.getLogger(__name__)
+
+
+def answer_signals(task: Any, doc: Any, results: Any) -> dict[str, float | None]:
+    """The signals of one document of a multiple-choice task; null where they are not defined.
+
+    Args:
+        task: lm_eval's.
+        doc: its document.
+        results: what lm_eval hands to ``process_results``: (log-likelihood, is greedy) of each choice. Those of the
+            choices without a context follow where the task has ``acc_mutual_info``.
+    """
+    try:
+        choices = task.doc_to_choice(doc)
+        loglikelihoods = [float(loglikelihood) for loglikelihood, _ in results]
+        if len(loglikelihoods) == 2 * len(choices) and "acc_mutual_info" in getattr(task, "_metric_fn_list", {}):
+            loglikelihoods = loglikelihoods[: len(choices)]
+        if len(loglikelihoods) != len(choices):
+            raise ValueError(f"{len(loglikelihoods)} log-likelihoods of {len(choices)} choices")
+        return _signals(loglikelihoods, list(map(len, choices)))
+    except Exception:  # a task's own code and filters, which may do anything
+        logger.debug("no signals of an answer", exc_info=True)
+        return dict.fromkeys(ANSWER_SIGNALS)
+
+
+def _signals(loglikelihoods: Sequence[float], lengths: Sequence[int]) -> dict[str, float | None]:
+    """Of ``ANSWER_SIGNALS``. Lengths are in characters, as those of lm_eval's ``acc_norm``, whose answer it is then."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = softmax(loglikelihoods)
+        by_length = softmax(np.array(loglikelihoods) / np.array(lengths, dtype=np.float64))
+    ordered = np.sort(p)
+    return {
+        "confidence": number(ordered[-1]),
+        "confidence_by_length": number(by_length.max()),
+        "margin": number(ordered[-1] - ordered[-2]) if len(p) > 1 else None,
+        "entropy": number(entr(p).sum()),
+    }
