@@ -39,7 +39,11 @@ def bars(values: Sequence[float | None], width: int) -> list[str]:
 
 
 def interval(
-    value: float, ends: tuple[float, float] | None, axis: tuple[float, float], width: int, reference: float | None = None
+    value: float,
+    ends: tuple[float, float] | None,
+    axis: tuple[float, float],
+    width: int,
+    reference: float | None = None,
 ) -> str:
     """One line of ``width`` columns: a dot between the ends of its interval, on an axis shared with others.
 

@@ -15,7 +15,9 @@ def compare(
         list[Path], typer.Argument(help="What lm_eval's --output_path was (searched to its bottom), or a results file.")
     ],
     task: Annotated[str | None, typer.Option(metavar="NAME", help="Only this corpus task, or corpus.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write one page that opens from a file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write one page that opens from a file.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> int:
     """Which model predicts a text best: bits per byte and D of runs on it, paired by document."""

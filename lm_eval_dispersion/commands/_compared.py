@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 from typing import NamedTuple
 
 from rich.console import Console
@@ -13,8 +14,8 @@ from lm_eval_dispersion.commands._chart import interval
 from lm_eval_dispersion.compare import (
     Comparison,
     Pair,
-    documents_to_tell,
     method,
+    more_documents,
     place,
     probability,
     shown,
@@ -23,8 +24,8 @@ from lm_eval_dispersion.compare import (
 )
 from lm_eval_dispersion.runs import plain
 
-# A drawing's share of the columns; a terminal narrower than that has none.
-_DRAWN, _NARROW = 0.22, 76
+# A terminal narrower than this has no drawings.
+_NARROW = 76
 
 Drawn = tuple[float, tuple[float, float] | None]
 """A number and its interval."""
@@ -40,7 +41,9 @@ def show(found: Sequence[Comparison]) -> None:
             console.print(Text(f"Note: {line}.", style="yellow"))
         console.print(_models(console, one))
         for first, pairs in one.shown():
-            console.print(Text(f"\nAgainst {first}" if first else "\nEach against the one before it", style="cyan"))
+            console.print(
+                Text(f"\nAgainst {first}" if first else "\nEach against the one before it above", style="cyan")
+            )
             console.print(_differences(console, first, pairs))
         of = f"{one.documents:,} documents, text {one.hash[:12]}, {one.how}."
         console.print(Text(f"\n{method(one)} {of}\n", style="dim"))
@@ -56,30 +59,31 @@ class _Axis(NamedTuple):
     @classmethod
     def of(cls, console: Console, drawn: Sequence[Drawn]) -> _Axis:
         ends = [x for value, around in drawn for x in (value, *(around or ()))] or [0.0]
-        width = int(console.width * _DRAWN) if console.width >= _NARROW else 0
+        width = int(0.3 * min(console.width, 120)) - 12 if console.width >= _NARROW else 0
         return cls(min(ends), max(ends), width)
 
     @property
     def head(self) -> str:
         """Its ends."""
-        least, greatest = f"{self.least:.3g}", f"{self.greatest:.3g}"
+        decimals = max(0, 1 - floor(log10(self.greatest - self.least or 1)))
+        least, greatest = f"{self.least:.{decimals}f}", f"{self.greatest:.{decimals}f}"
         return f"{least}{greatest:>{self.width - len(least)}}" if self.width else ""
 
     def draw(self, value: float, around: tuple[float, float] | None, reference: float | None = None) -> str:
         return interval(value, around, (self.least, self.greatest), self.width, reference) if self.width else ""
 
 
-def _table(*columns: str, drawing: int) -> Table:
+def _table(*columns: str, wraps: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for i, column in enumerate(columns):
-        table.add_column(column, no_wrap=i == drawing, overflow="fold")
+    for column in columns:
+        table.add_column(column, no_wrap=column not in wraps, overflow="fold")
     return table
 
 
 def _models(console: Console, found: Comparison) -> Table:
     bits = [(model.bits.value, model.interval) for model in found.models if model.bits.value is not None]
     axis = _Axis.of(console, bits)
-    table = _table("place", "model", "bits per byte", axis.head, "D", "D across", drawing=3)
+    table = _table("place", "model", "bits per byte", axis.head, "D", "D across", wraps=["model"])
     for model in found.models:
         within, across = model.entry.measured.within, model.entry.measured.across
         table.add_row(
@@ -95,15 +99,16 @@ def _models(console: Console, found: Comparison) -> Table:
 
 def _differences(console: Console, first: str | None, pairs: Sequence[Pair]) -> Table:
     axis = _Axis.of(console, [(0.0, None), *((p.bits.value, p.bits.interval) for p in pairs if p.bits)])
-    table = _table("model", "bits a byte more", axis.head, "p", "D more", "to tell them apart", drawing=2)
+    columns = ("model", "bits a byte more", axis.head, "p", "D more", "more documents")
+    table = _table(*columns, wraps=["model", "D more"])
     for pair in pairs:
         bits, d = pair.bits, pair.dispersion
         table.add_row(
-            Text(pair.second if first else f"{pair.second} (before it: {pair.first})"),
+            Text(pair.second),
             shown(bits.value, bits.stderr, "+") if bits else "no document in common",
             axis.draw(bits.value, bits.interval, 0.0) if bits else "",
             probability(bits.p) if bits else "",
             Text(shown(d.value, d.stderr, "+") if d else pair.why or ""),
-            documents_to_tell(bits) if bits else "",
+            more_documents(bits) if bits else "",
         )
     return table

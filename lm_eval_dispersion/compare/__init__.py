@@ -9,8 +9,8 @@ from lm_eval_dispersion.compare._json import as_json
 from lm_eval_dispersion.compare._names import labels
 from lm_eval_dispersion.compare._page import page
 from lm_eval_dispersion.compare._sentences import (
-    documents_to_tell,
     method,
+    more_documents,
     place,
     probability,
     shown,
@@ -33,11 +33,11 @@ __all__ = [
     "differences",
     "dispersion_apart",
     "documents_needed",
-    "documents_to_tell",
     "holm",
     "interval",
     "labels",
     "method",
+    "more_documents",
     "p_value",
     "page",
     "place",

@@ -93,8 +93,8 @@ class Comparison:
     def shown(self) -> list[tuple[str | None, list[Pair]]]:
         """The pairs that a person reads, in parts: against one model, or (None) each against the one before it.
 
-        Of many models these are those against the best and the neighbours; p and intervals are for all pairs in any case,
-        since which of them are shown was found out by looking.
+        Of many models these are those against the best and the neighbours; p and intervals are for all pairs in any
+        case, since which of them are shown was found out by looking.
         """
         ranked = [model.label for model in self.models if model.place]
         if len(ranked) <= _ALL_PAIRS:
@@ -116,12 +116,12 @@ def compare(entries: Sequence[Entry], labels: Sequence[str]) -> Comparison:
     unplaced = []
     for entry, label in zip(entries, labels, strict=True):
         bits, samples = entry.bits_per_byte, entry.run.samples(entry.task)
-        own = None
+        own: Estimate | None = None
         if samples and bits.value is not None:
             read[label] = read_documents(samples)
             own = read[label].bits_per_byte()
-        bits = Value(bits.value, own and own.stderr, bits.n, bits.why)
-        around = own and interval(own)
+        bits = replace(bits, stderr=own.stderr if own else None)
+        around = interval(own) if own else None
         unplaced.append(Model(label, entry, bits, around, None, samples))
     unplaced.sort(key=lambda model: (model.bits.value is None, model.bits.value or 0.0))
     pairs = _pairs([model for model in unplaced if model.label in read], read)
@@ -162,8 +162,9 @@ def _adjusted(found: Sequence[Estimate | None]) -> list[Difference | None]:
     comparisons = sum(one is not None for one in p)
     adjusted = iter(holm([one for one in p if one is not None]))
     return [
-        one
-        and Difference(
+        None
+        if one is None
+        else Difference(
             one.value,
             one.stderr,
             one.documents,

@@ -111,7 +111,7 @@ def dispersion_apart(one: Documents, other: Documents) -> Estimate | None:
     difference = b[2] - a[2]
     kept = np.isfinite(difference) & (a[1] == b[1])
     sizes = np.bincount(a[0][kept], minlength=n).astype(float)
-    sums = np.bincount(a[0][kept], weights=difference[kept], minlength=n)
+    sums = np.bincount(a[0][kept], weights=difference[kept], minlength=n).astype(float)
     return ratio(sums[sizes > 0], sizes[sizes > 0]) if sizes.any() else None
 
 

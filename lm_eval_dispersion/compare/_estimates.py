@@ -34,7 +34,7 @@ def ratio(sums: Floats, sizes: Floats) -> Estimate:
 
     The ratio estimator of a mean a unit (a byte, a window) where documents, which are what was drawn, have different
     sizes (Cochran 1977, *Sampling Techniques*, chapter 6; its jackknife: Efron and Stein 1981). Parts of one document
-    are alike, so it is left out whole. The difference of two ratios of the same sizes is the ratio of their differences.
+    are alike, so it is left out whole. The difference of two ratios of the same sizes is that of their differences.
 
     Args:
         sums: [documents]

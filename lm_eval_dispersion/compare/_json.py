@@ -53,4 +53,4 @@ def _value(found: Value) -> dict[str, Any]:
 
 
 def _difference(found: Difference | None) -> dict[str, Any] | None:
-    return found and {**asdict(found), "told": found.told}
+    return None if found is None else {**asdict(found), "told": found.told}

@@ -9,8 +9,8 @@ from typing import Any
 
 from lm_eval_dispersion.compare._comparison import Comparison, Pair
 from lm_eval_dispersion.compare._sentences import (
-    documents_to_tell,
     method,
+    more_documents,
     place,
     probability,
     shown,
@@ -101,7 +101,7 @@ def _cells(pair: Pair) -> dict[str, str]:
         "bits": shown(bits.value, bits.stderr, "+") if bits else "no document in common",
         "p": probability(bits.p if bits else None),
         "documents": f"{bits.documents:,}" if bits else "0",
-        "more": (documents_to_tell(bits) if bits else "") or "–",
+        "more": (more_documents(bits) if bits else "") or "–",
         "dispersion": shown(d.value, d.stderr, "+") if d else pair.why or "–",
     }
 

@@ -30,14 +30,13 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def documents_to_tell(difference: Difference) -> str:
-    """How many documents would tell two models apart, where these do not; empty where they do or nobody can say."""
+def more_documents(difference: Difference) -> str:
+    """So many beside those there are would tell two models apart; empty where these do, or nobody can say."""
     if difference.told or difference.stderr is None or not difference.value:
         return ""
     if difference.needed is None:
-        return "over 1,000 times as many documents"
-    needed = _rounded(difference.needed)
-    return f"about {count(needed, 'document')} ({needed - difference.documents:,} more)"
+        return "over 1,000 times as many"
+    return f"{_rounded(difference.needed) - difference.documents:,}"
 
 
 def place(model: Model) -> str:
@@ -70,8 +69,8 @@ def warnings(found: Comparison) -> list[str]:
     paired = [pair.bits.documents for pair in found.pairs if pair.bits]
     if paired and min(paired) < found.documents:
         lines.append(
-            f"differences are over {min(paired):,} of {count(found.documents, 'document')}: copies are one, and what is "
-            "not logged alike in both runs is left out"
+            f"differences are over {min(paired):,} of {count(found.documents, 'document')}: copies are one, and what "
+            "is not logged alike in both runs is left out"
         )
     return lines
 
@@ -124,8 +123,8 @@ def _of_many(placed: Sequence[Model], pairs: Sequence[Pair]) -> str:
         others_too = f"{best} predicts this text better than each of the other {len(others)}"
         return f"{others_too}, than the next, {others[0]}, by {_over(nearest)}"
     said = (
-        f"No one model predicts this text best: {best} has the fewest bits per byte, and {_listed(close)} cannot be told "
-        "from it"
+        f"No one model predicts this text best: {best} has the fewest bits per byte, and {_listed(close)} cannot be "
+        "told from it"
     )
     if nearest is None or nearest.stderr is None:
         return said
@@ -140,7 +139,8 @@ def _dispersion(pairs: Sequence[Pair]) -> str:
         return f"their D cannot be compared{why}"
     if len(pairs) > 1:
         told = sum(bool(pair.dispersion and pair.dispersion.told) for pair in compared)
-        return f"their D can be compared in {len(compared)} of {len(pairs)} pairs, and differs in {told}"
+        among = f"{len(compared)} of {len(pairs)} pairs" if len(compared) < len(pairs) else "all pairs"
+        return f"their D can be compared in {among}, and differs in {told or 'none'}"
     difference = compared[0].dispersion
     assert difference
     if difference.stderr is None or not difference.told:
@@ -157,8 +157,10 @@ def _over(difference: Difference, unit: str = " bits a byte") -> str:
 
 
 def _more(difference: Difference, before: str) -> str:
-    tell = documents_to_tell(difference)
-    return f"{before}it takes {tell} to tell such a difference" if tell else ""
+    more = more_documents(difference)
+    if more and difference.needed:
+        more = f"about {_rounded(difference.needed):,} documents ({more} more)"
+    return f"{before}it takes {more} to tell such a difference" if more else ""
 
 
 def _p(p: float) -> str:

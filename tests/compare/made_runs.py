@@ -42,8 +42,10 @@ def write_run(
     profile = {"mean": [0.9, 0.4, float(np.mean(d)) if finite else None], "stderr": [0.01] * 3, "n": [len(d)] * 3}
     record = {
         "definition": {
-            **{"version": 1, "kind": "corpus", "headline": "within, last hidden state", "positions": "some"},
-            **{"window": 512, "min_vectors": 64, "layers": "all"},
+            "version": 1,
+            "kind": "corpus",
+            "window": 512,
+            "min_vectors": 64,
         },
         "undefined": None,
         "corpus": {"name": "reports", "hash": "ab" * 32, "selection": {}},

@@ -1,4 +1,4 @@
-"""``compare`` on runs of the real lm_eval: three tiny models on one text, from the command line to a page in a browser."""
+"""``compare`` on runs of the real lm_eval: tiny models on one text, from the command line to a browser."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from conftest import CliHere, results, samples
 from models import save_tiny_llama
 
 from lm_eval_dispersion.commands import main
+from lm_eval_dispersion.compare import shown
 
 NEWS = "dispersion_demo_news"
 Compare = Callable[..., tuple[int, str, list[str]]]
@@ -22,9 +23,9 @@ Compare = Callable[..., tuple[int, str, list[str]]]
 
 @pytest.fixture(scope="module")
 def out(cli_here: CliHere, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models of one shape and another one, each with a folder of its own."""
+    """Two models of one shape, each with a folder of its own."""
     folder = tmp_path_factory.mktemp("compare")
-    models = {"calm": {}, "wild": {"initializer_range": 0.3}, "flat": {"num_hidden_layers": 1}}
+    models = {"calm": {}, "wild": {"initializer_range": 0.3}}
     for name, shape in models.items():
         model = save_tiny_llama(folder / "models" / name, **shape)
         cli_here(
@@ -78,14 +79,13 @@ def test_the_numbers_are_lm_evals_and_the_errors_those_of_a_paired_bootstrap(out
         assert difference["documents"] == 24
 
 
-def test_d_is_paired_by_window_between_models_of_one_shape_alone(out: Path, compare: Compare) -> None:
+def test_d_of_models_of_one_shape_is_paired_by_window(out: Path, compare: Compare) -> None:
     for pair in said(compare, out)["pairs"]:
-        names = {pair["first"], pair["second"]}
-        if names != {"calm", "wild"}:
-            assert pair["dispersion"] is None and pair["why_no_dispersion"] == "other sizes"
-            continue
         one, other = ([s["dispersion"]["windows"] for s in samples(out / pair[k], NEWS)] for k in ("first", "second"))
-        apart = [[w["layers"][-1] - v["layers"][-1] for v, w in zip(*both, strict=True)] for both in zip(one, other)]
+        apart = [
+            [w["layers"][-1] - v["layers"][-1] for v, w in zip(*both, strict=True)]
+            for both in zip(one, other, strict=True)
+        ]
         counts = np.array([len(windows) for windows in apart])
         sums = np.array([sum(windows) for windows in apart])
         assert pair["dispersion"]["value"] == pytest.approx(sums.sum() / counts.sum())
@@ -95,14 +95,17 @@ def test_d_is_paired_by_window_between_models_of_one_shape_alone(out: Path, comp
 
 
 def test_two_models_get_the_sentence_and_the_labelled_task_is_left_alone(out: Path, compare: Compare) -> None:
-    found = said(compare, out / "calm", out / "flat")
+    found = said(compare, out)
     better, worse = (model["label"] for model in found["models"])
     difference = found["pairs"][0]["bits_per_byte"]
     assert difference["told"]
     sentence = f"{better} predicts this text better than {worse} by {difference['value']:.3f} ± "
     assert found["verdict"].startswith(sentence)
-    assert found["verdict"].endswith("; their D cannot be compared: other sizes.")
-    status, printed, errors = compare(out / "calm", out / "flat")
+    d = found["pairs"][0]["dispersion"]
+    assert d["told"]
+    larger = worse if d["value"] > 0 else better
+    assert f"; D is larger in {larger} by {abs(d['value']):.3f}" in found["verdict"]
+    status, printed, errors = compare(out / "calm", out / "wild")
     assert (status, errors) == (0, []) and sentence in " ".join(printed.split())
     assert "dispersion_demo_mmlu" not in printed and "├" in printed
     assert all(len(line) <= 100 for line in printed.splitlines())
@@ -118,7 +121,7 @@ def test_without_logged_samples_there_is_the_table_and_a_line_says_what_is_missi
     assert status == 0
     text = " ".join(printed.split())
     assert "paired differences need lm_eval --log_samples" in text and "Against" not in printed
-    for name in ("calm", "wild", "flat"):
+    for name in ("calm", "wild"):
         value = results(out / name)["results"][NEWS]["bits_per_byte,none"]
         assert any(name in line and f"{value:.3f}" in line for line in printed.splitlines())
 
@@ -131,9 +134,9 @@ def test_the_page_opens_from_a_file_for_everybody_and_fits_a_phone(
     page.goto(f"file://{file}")
     found = said(compare, out)
     assert page.inner_text(".answer") == found["verdict"]
-    values = [f"{pair['bits_per_byte']['value']:+.3f}" for pair in found["pairs"]]
-    shown = page.inner_text("main")
-    assert all(value in shown for value in values) and page.locator("svg circle").count() >= 3 + len(values)
+    values = [shown(pair["bits_per_byte"]["value"], pair["bits_per_byte"]["stderr"], "+") for pair in found["pairs"]]
+    text = page.inner_text("main")
+    assert all(value in text for value in values) and page.locator("svg circle").count() >= 2 + len(values)
     for width, scheme in ((1280, "light"), (390, "dark")):
         context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
         other = context.new_page()
