@@ -38,7 +38,7 @@ def show(found: Sequence[Comparison]) -> None:
         console.print(Text(plain(one.corpus), style="bold cyan"))
         console.print(Text(f"\n{verdict(one)}\n", style="bold"))
         for line in warnings(one):
-            console.print(Text(f"Note: {line}.", style="yellow"))
+            console.print(Text(f"Note: {line}.\n", style="yellow"))
         console.print(_models(console, one))
         for first, pairs in one.shown():
             console.print(
@@ -99,9 +99,10 @@ def _models(console: Console, found: Comparison) -> Table:
 
 def _differences(console: Console, first: str | None, pairs: Sequence[Pair]) -> Table:
     axis = _Axis.of(console, [(0.0, None), *((p.bits.value, p.bits.interval) for p in pairs if p.bits)])
-    columns = ("model", "bits a byte more", axis.head, "p", "D more", "more documents")
+    more = [more_documents(pair.bits) if pair.bits else "" for pair in pairs]
+    columns = ["model", "bits a byte more", axis.head, "p", "D more", *(["more documents"] if any(more) else [])]
     table = _table(*columns, wraps=["model", "D more"])
-    for pair in pairs:
+    for pair, documents in zip(pairs, more, strict=True):
         bits, d = pair.bits, pair.dispersion
         table.add_row(
             Text(pair.second),
@@ -109,6 +110,6 @@ def _differences(console: Console, first: str | None, pairs: Sequence[Pair]) -> 
             axis.draw(bits.value, bits.interval, 0.0) if bits else "",
             probability(bits.p) if bits else "",
             Text(shown(d.value, d.stderr, "+") if d else pair.why or ""),
-            more_documents(bits) if bits else "",
+            *([documents] if any(more) else []),
         )
     return table

@@ -49,7 +49,8 @@ def _model(model: Model) -> dict[str, Any]:
 
 
 def _value(found: Value) -> dict[str, Any]:
-    return {"value": found.value, "stderr": found.stderr, "n": found.n, "why": found.why or None}
+    missing = None in (found.value, found.stderr)
+    return {"value": found.value, "stderr": found.stderr, "n": found.n, "why": found.why or None if missing else None}
 
 
 def _difference(found: Difference | None) -> dict[str, Any] | None:

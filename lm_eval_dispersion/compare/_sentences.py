@@ -82,7 +82,9 @@ def method(found: Comparison) -> str:
         return f"{told}."
     pairs = f"simultaneous over {len(found.pairs)} pairs (Bonferroni), p adjusted for them (Holm)"
     several = f", those of differences {pairs}" if len(found.pairs) > 1 else ""
-    return f"{told}{several}. Differences are paired by document."
+    undecided = any(pair.bits and more_documents(pair.bits) for pair in found.pairs)
+    power = " How many more documents it takes: with a power of 80 %, if the difference is what it seems."
+    return f"{told}{several}. Differences are paired by document.{power if undecided else ''}"
 
 
 def _by_totals(found: Comparison) -> str:
