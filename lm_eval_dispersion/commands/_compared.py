@@ -65,9 +65,11 @@ class _Axis(NamedTuple):
     @property
     def head(self) -> str:
         """Its ends."""
-        decimals = max(0, 1 - floor(log10(self.greatest - self.least or 1)))
+        if not self.width or self.least == self.greatest:
+            return ""
+        decimals = max(0, 1 - floor(log10(self.greatest - self.least)))
         least, greatest = f"{self.least:.{decimals}f}", f"{self.greatest:.{decimals}f}"
-        return f"{least}{greatest:>{self.width - len(least)}}" if self.width else ""
+        return f"{least}{greatest:>{self.width - len(least)}}"
 
     def draw(self, value: float, around: tuple[float, float] | None, reference: float | None = None) -> str:
         return interval(value, around, (self.least, self.greatest), self.width, reference) if self.width else ""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
+from tqdm import tqdm
+
 from lm_eval_dispersion.compare._comparable import how_measured, why_no_dispersion
 from lm_eval_dispersion.compare._documents import Documents, bits_apart, dispersion_apart, read_documents
 from lm_eval_dispersion.compare._entries import Entry
@@ -26,6 +28,8 @@ Interval = tuple[float, float]
 FEW = 20
 # More models than these have more pairs than anybody reads.
 _ALL_PAIRS = 4
+# A progress bar is worth its line from here on.
+_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ def compare(entries: Sequence[Entry], labels: Sequence[str]) -> Comparison:
 
 def _pairs(models: Sequence[Model], read: dict[str, Documents]) -> list[Pair]:
     found = []
-    for one, other in combinations(models, 2):
+    every = list(combinations(models, 2))
+    for one, other in tqdm(every, desc="pairs", delay=_SECONDS):
         a, b = read[one.label], read[other.label]
         why = why_no_dispersion(one.entry, other.entry) or _undefined(one) or _undefined(other)
         d = None if why else dispersion_apart(a, b)

@@ -106,6 +106,17 @@ def test_what_40_documents_cannot_tell_is_said_with_how_many_could(tmp_path: Pat
     assert [m["place"] for m in found["models"]] == [[1, 2], [1, 2]]
 
 
+def test_the_best_of_three_is_named_with_its_lead_over_the_next(tmp_path: Path, compare: Compare) -> None:
+    for name, worse in (("alpha", 0.0), ("beta", 0.1), ("gamma", 0.3)):
+        model(tmp_path / name, worse)
+    (found,) = json.loads(compare(tmp_path, "--json")[1])["comparisons"]
+    lead = found["pairs"][0]["bits_per_byte"]["value"]
+    assert found["verdict"].startswith(
+        "alpha predicts this text better than each of the other 2, than the next, beta, by "
+    )
+    assert f"by {lead:.3f}" in found["verdict"] and [m["place"] for m in found["models"]] == [[1, 1], [2, 2], [3, 3]]
+
+
 def test_d_of_one_family_is_compared_and_of_others_is_not(tmp_path: Path, compare: Compare) -> None:
     rng = np.random.default_rng(0)
     d = 0.5 + 0.05 * rng.standard_normal(40)
@@ -232,6 +243,9 @@ def test_twenty_models_fit_a_screen_and_are_adjusted_for_all_their_pairs(
     assert "simultaneous over 190 pairs (Bonferroni), p adjusted for them (Holm)" in " ".join(" ".join(lines).split())
     (found,) = json.loads(compare(tmp_path, "--json")[1])["comparisons"]
     assert len(found["pairs"]) == 190
+    assert found["verdict"].startswith(
+        "No one model predicts this text best: model-00 has the fewest bits per byte, and "
+    )
     for best, worst in (m["place"] for m in found["models"]):
         assert 1 <= best <= worst <= 20
     assert found["models"][0]["place"][0] == 1 and found["models"][-1]["place"][1] == 20
