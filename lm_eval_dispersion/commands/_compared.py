@@ -22,7 +22,6 @@ from lm_eval_dispersion.compare import (
     verdict,
     warnings,
 )
-from lm_eval_dispersion.runs import plain
 
 # A terminal narrower than this has no drawings.
 _NARROW = 76
@@ -35,7 +34,7 @@ def show(found: Sequence[Comparison]) -> None:
     """Prints them, one below the other."""
     console = Console(highlight=False)
     for one in found:
-        console.print(Text(plain(one.corpus), style="bold cyan"))
+        console.print(Text(one.corpus, style="bold cyan"))
         console.print(Text(f"\n{verdict(one)}\n", style="bold"))
         for line in warnings(one):
             console.print(Text(f"Note: {line}.\n", style="yellow"))
@@ -45,8 +44,7 @@ def show(found: Sequence[Comparison]) -> None:
                 Text(f"\nAgainst {first}" if first else "\nEach against the one before it above", style="cyan")
             )
             console.print(_differences(console, first, pairs))
-        of = f"{one.documents:,} documents, text {one.hash[:12]}, {one.how}."
-        console.print(Text(f"\n{method(one)} {of}\n", style="dim"))
+        console.print(Text(f"\n{method(one)}\n", style="dim"))
 
 
 class _Axis(NamedTuple):

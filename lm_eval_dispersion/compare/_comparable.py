@@ -43,9 +43,9 @@ def how_measured(entry: Entry) -> tuple[str, ...] | None:
     if window is None:
         return None
     return (
-        f"version {definition['version']} of the definition",
-        f"windows of {window} tokens",
-        f"D of windows of at least {definition['min_vectors']} vectors",
+        f"version {plain(definition['version'])} of the definition",
+        f"windows of {plain(window)} tokens",
+        f"D of windows of at least {plain(definition['min_vectors'])} vectors",
         f"the text {entry.hash[:12]} of {n:,} document{'' if n == 1 else 's'}",
     )
 

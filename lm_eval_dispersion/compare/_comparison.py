@@ -20,7 +20,7 @@ from lm_eval_dispersion.compare._estimates import (
     interval,
     p_value,
 )
-from lm_eval_dispersion.runs import Value
+from lm_eval_dispersion.runs import Value, plain
 
 Interval = tuple[float, float]
 
@@ -158,7 +158,7 @@ def _pairs(models: Sequence[Model], read: dict[str, Documents]) -> list[Pair]:
 
 def _undefined(model: Model) -> str | None:
     within = model.entry.measured.within
-    return f"{model.label} has none ({within.why})" if within.value is None else None
+    return f"{model.label} has none ({plain(within.why)})" if within.value is None else None
 
 
 def _adjusted(found: Sequence[Estimate | None]) -> list[Difference | None]:

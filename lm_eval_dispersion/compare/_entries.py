@@ -8,7 +8,7 @@ from typing import Any
 
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.compare._names import Identity, identity
-from lm_eval_dispersion.runs import Measured, Run, Value, complain, measured, number
+from lm_eval_dispersion.runs import Measured, Run, Value, complain, measured, number, plain
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Entry:
     @property
     def corpus(self) -> str:
         """As the run named its text."""
-        return str(self.record["corpus"]["name"])
+        return plain(self.record["corpus"]["name"])
 
     @property
     def hash(self) -> str:
         """Of the text."""
-        return str(self.record["corpus"]["hash"])
+        return plain(self.record["corpus"]["hash"])
 
     @property
     def bits_per_byte(self) -> Value:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lm_eval_dispersion.compare._comparison import FEW, Comparison, Difference, Model, Pair
+from lm_eval_dispersion.runs import plain
 
 # So many names are read in a sentence.
 _NAMES = 4
@@ -65,7 +66,7 @@ def warnings(found: Comparison) -> list[str]:
     lines += [f"{m.label} has no bits per byte: {m.bits.why}" for m in found.models if m.bits.value is None]
     for model in found.models:
         if model.entry.measured.within.value is None:
-            lines.append(f"{model.label} has no D: {model.entry.measured.within.why}")
+            lines.append(f"{model.label} has no D: {plain(model.entry.measured.within.why)}")
     paired = [pair.bits.documents for pair in found.pairs if pair.bits]
     if paired and min(paired) < found.documents:
         lines.append(
@@ -76,15 +77,17 @@ def warnings(found: Comparison) -> list[str]:
 
 
 def method(found: Comparison) -> str:
-    """What the errors, intervals and p are."""
-    told = "± is one standard error over documents; intervals are 95 %"
-    if not found.pairs:
-        return f"{told}."
-    pairs = f"simultaneous over {len(found.pairs)} pairs (Bonferroni), p adjusted for them (Holm)"
-    several = f", those of differences {pairs}" if len(found.pairs) > 1 else ""
-    undecided = any(pair.bits and more_documents(pair.bits) for pair in found.pairs)
-    power = " How many more documents it takes: with a power of 80 %, if the difference is what it seems."
-    return f"{told}{several}. Differences are paired by document.{power if undecided else ''}"
+    """What the errors, intervals and p are, and what was measured."""
+    said = ["± is one standard error over documents; intervals are 95 %"]
+    if len(found.pairs) > 1:
+        pairs = f"{len(found.pairs)} pairs"
+        said[0] += f", those of differences simultaneous over {pairs} (Bonferroni), p adjusted for them (Holm)"
+    if found.pairs:
+        said.append("Differences are paired by document")
+    if any(pair.bits and more_documents(pair.bits) for pair in found.pairs):
+        said.append("How many more documents it takes: with a power of 80 %, if the difference is what it seems")
+    said.append(f"{count(found.documents, 'document')}, text {found.hash[:12]}, {found.how}")
+    return f"{'. '.join(said)}."
 
 
 def _by_totals(found: Comparison) -> str:

@@ -296,7 +296,9 @@ def test_hostile_names_are_shown_as_they_are_and_nothing_of_them_runs(
 
         def change(run: dict[str, Any], name: str = name) -> None:
             run["model_name"] = name
-            record(run)["corpus"]["name"] = "<b>reports</b>"
+            record(run)["corpus"] |= {"name": "<b>reports</b>\x1b[31m", "hash": "\x1b[31m<b>"}
+            record(run)["undefined"] = "\x1b[31m<b>no</b>"
+            record(run)["within"] = {"mean": [], "stderr": [], "n": []}
 
         model(tmp_path / str(len(name)), change=change)
     status, printed, _ = compare(tmp_path, "--html", tmp_path / "page.html")
