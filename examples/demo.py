@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from bits_per_byte import Value, bits_per_byte, documents, over_documents
+
+from lm_eval_dispersion.compare import read_documents
 
 EXAMPLE = Path(__file__).parents[1] / "tests" / "leaderboard" / "example"
 CORPORA = {"dispersion_demo_wiki": "Wikipedia", "dispersion_demo_news": "news"}
@@ -66,7 +67,8 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
         run = json.loads(file.read_text(encoding="utf-8"))
         counts = [run["configs"][task]["metadata"]["dispersion"]["counts"] for task in CORPORA]
         windows.append(str(sum(c["segments"] + c["short_windows"] for c in counts)))
-        d = [Value(run["results"][t]["dispersion,none"], run["results"][t]["dispersion_stderr,none"]) for t in CORPORA]
+        numbers = [run["results"][task] for task in CORPORA]
+        d = [(found["dispersion,none"], found["dispersion_stderr,none"]) for found in numbers]
         bits = [_bits(next(file.parent.glob(f"samples_{task}_*.jsonl"))) for task in CORPORA]
         lines.append(f"{model.name}: D {_listed(d)}; bits per byte {_listed(bits)}.")
     return [
@@ -79,14 +81,15 @@ def summary(models: Sequence[Model], results: Path, site: Path) -> list[str]:
     ]
 
 
-def _listed(values: Sequence[Value]) -> str:
-    shown = [f"{found.value:.3f} ± {found.stderr:.3f}" for found in values]
+def _listed(values: Sequence[tuple[float, float | None]]) -> str:
+    shown = [f"{value:.3f} ± {stderr:.3f}" for value, stderr in values]
     return ", ".join(f"{value} ({name})" for value, name in zip(shown, CORPORA.values(), strict=True))
 
 
-def _bits(samples: Path) -> Value:
-    text = documents(samples)
-    return over_documents(lambda chosen: bits_per_byte(text[chosen]), len(text))
+def _bits(samples: Path) -> tuple[float, float | None]:
+    found = read_documents(samples).bits_per_byte()
+    assert found
+    return found.value, found.stderr
 
 
 def _measure(model: Model, beside: Path, folder: Path) -> None:

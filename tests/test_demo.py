@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -66,21 +63,3 @@ def test_the_board_holds_the_example_and_marks_what_was_just_measured(tiny_llama
     # The same documents: its numbers stand in the columns of the example's models.
     columns = [i for i, field in enumerate(board["fields"]) if field["key"] == "dispersion-demo-wiki"]
     assert all(row[columns[0]] is not None for row in board["rows"])
-
-
-def test_the_error_of_bits_per_byte_is_that_of_its_documents(demo: ModuleType, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    size = rng.integers(500, 2000, 200)
-    likelihood = -size * rng.normal(1.0, 0.2, 200) * math.log(2)
-    rows = [{"bits_per_byte": [ll, int(n)]} for ll, n in zip(likelihood, size, strict=True)]
-    rows = [row | {"doc_id": i} for i, row in enumerate(rows)]
-    (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    text = demo.documents(tmp_path / "samples.jsonl")
-    found = demo.over_documents(lambda chosen: demo.bits_per_byte(text[chosen]), len(text))
-
-    def ratio(ll: np.ndarray, n: np.ndarray, axis: int = -1) -> np.ndarray:
-        return -ll.sum(axis) / n.sum(axis) / math.log(2)
-
-    assert found.value == pytest.approx(ratio(likelihood, size))
-    drawn = bootstrap((likelihood, size), ratio, paired=True, n_resamples=4000, rng=rng, vectorized=True)
-    assert found.stderr == pytest.approx(drawn.standard_error, rel=0.08)

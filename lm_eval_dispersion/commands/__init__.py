@@ -10,7 +10,7 @@ import sys
 import typer
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.commands import _doctor, _law, _show, _slices, _tasks
+from lm_eval_dispersion.commands import _compare, _doctor, _law, _show, _slices, _tasks
 
 app = typer.Typer(
     help="Representation dispersion beside lm_eval: read runs, and check an installation.",
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("show")(_show.show)
+app.command("compare")(_compare.compare)
 app.command("law")(_law.law)
 app.command("slices")(_slices.slices)
 app.command("doctor")(_doctor.doctor)

@@ -1,4 +1,4 @@
-"""A profile by layer as bars of block characters."""
+"""Drawings of characters: a profile by layer as bars, and a number with its interval."""
 
 from __future__ import annotations
 
@@ -36,6 +36,37 @@ def bars(values: Sequence[float | None], width: int) -> list[str]:
     if together > 1:
         lines.append(" " * (len(axis[0]) + 1) + f"a bar is the mean of {together} layers")
     return lines
+
+
+def interval(
+    value: float,
+    ends: tuple[float, float] | None,
+    axis: tuple[float, float],
+    width: int,
+    reference: float | None = None,
+) -> str:
+    """One line of ``width`` columns: a dot between the ends of its interval, on an axis shared with others.
+
+    Args:
+        value: where the dot stands.
+        ends: of its interval, on the axis; None for a dot alone.
+        axis: its least and greatest value.
+        width: columns there are.
+        reference: a value at which a line stands, on the axis.
+    """
+
+    def column(x: float) -> int:
+        return round((x - axis[0]) / (axis[1] - axis[0] or 1) * (width - 1))
+
+    cells = [" "] * width
+    if ends:
+        low, high = map(column, ends)
+        cells[low : high + 1] = "─" * (high + 1 - low)
+        cells[low], cells[high] = "├", "┤"
+    if reference is not None:
+        cells[column(reference)] = "│" if cells[column(reference)] == " " else "┼"
+    cells[column(value)] = "●"
+    return "".join(cells)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

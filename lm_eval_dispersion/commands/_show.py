@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lm_eval_dispersion.commands._measured import (
+from lm_eval_dispersion.runs import (
     Measured,
     Metric,
+    Run,
     Signal,
     Value,
+    complain,
     engine_of,
+    find_runs,
     measured,
     metrics_of,
     model_of,
+    plain,
 )
-from lm_eval_dispersion.runs import Run, complain, find_runs, plain
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -74,9 +74,13 @@ def find_runs(path: Path, complain: Callable[[str], None]) -> Iterator[Run]:
         complain(f"{which}: no results file of lm_eval, which has `results` and `configs`")
 
 
+# Room for two paths.
+_LONGEST_LINE = 1000
+
+
 def complain(line: str) -> None:
-    """One line on standard error, for what is skipped. A path may be long, and what is to be done stands behind it."""
-    print(f"lm-eval-dispersion: {plain(line, longest=_LONGEST_LINE)}", file=sys.stderr)
+    """One line on standard error, for what is skipped."""
+    print(f"lm-eval-dispersion: {plain(line, _LONGEST_LINE)}", file=sys.stderr)
 
 
 def runs_at(paths: Sequence[Path]) -> list[Run]:

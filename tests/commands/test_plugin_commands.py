@@ -14,7 +14,7 @@ import pytest
 from lm_eval_dispersion.commands import main
 
 SCRIPT = str(Path(sys.executable).with_name("lm-eval-dispersion"))
-COMMANDS = ("show", "law", "slices", "doctor", "tasks")
+COMMANDS = ("show", "compare", "law", "slices", "doctor", "tasks")
 
 
 def test_help_fits_a_screen_and_names_every_command(
@@ -58,6 +58,7 @@ def test_help_and_show_start_without_any_heavy_library() -> None:
     ("arguments", "named"),
     [
         (["show"], "results"),
+        (["compare"], "results"),
         (["law"], "output_path"),
         (["slices"], "results"),
         (["law", "out", "--pictures", "x"], "--pictures"),

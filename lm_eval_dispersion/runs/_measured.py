@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lm_eval_dispersion.runs import Run, number, plain
+from lm_eval_dispersion.runs._plain import number, plain
+from lm_eval_dispersion.runs._results import Run
 
 _OURS = ("dispersion", "dispersion_across", "dispersion_pearson", "dispersion_spearman")
 # Of a corpus' metrics lm_eval's other two are functions of this one and of the text.
@@ -44,7 +45,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Measured:
-    """What ``show`` says of a task."""
+    """What a record says of a task, for a person."""
 
     within: Value
     across: Value
