@@ -10,7 +10,7 @@ import sys
 import typer
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.commands import _doctor, _law, _show, _tasks
+from lm_eval_dispersion.commands import _doctor, _law, _rank, _show, _tasks
 
 app = typer.Typer(
     help="Representation dispersion beside lm_eval: read runs, and check an installation.",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("show")(_show.show)
 app.command("law")(_law.law)
+app.command("rank")(_rank.rank)
 app.command("doctor")(_doctor.doctor)
 app.command("tasks")(_tasks.tasks)
 
