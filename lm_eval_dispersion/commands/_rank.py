@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 # Columns of a table of documents that are neither its text nor its values' heading.
 _BESIDE_TEXT = 27
 
+
 def rank(
-    results: Annotated[Path, typer.Argument(help="What lm_eval's --output_path was, with --log_samples.")],
-    by: Annotated[str, typer.Option(help="dispersion, dispersion@LAYER, confidence, length, ...")] = "dispersion",
-    top: Annotated[int, typer.Option(min=1, help="Documents and slices in the table.")] = 20,
+    results: Annotated[Path, typer.Argument(help="lm_eval's --output_path, of a run with --log_samples.")],
+    by: Annotated[
+        str, typer.Option(metavar="SIGNAL", help="Or dispersion@LAYER, confidence, length, ...")
+    ] = "dispersion",
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Documents and slices in the table.")] = 20,
     task: Annotated[str | None, typer.Option(metavar="TASK", help="A task or group of the run.")] = None,
     filter_name: Annotated[
         str | None, typer.Option("--filter", metavar="FILTER", help="Whose answers count, of several.")
@@ -31,7 +34,7 @@ def rank(
     jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="All documents, a line each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Documents by how hard a signal says they are, and what each signal is worth where labels are."""
+    """Hardest documents first, by a signal, and what each signal is worth."""
     from lm_eval_dispersion.pages import write_beside
     from lm_eval_dispersion.rank import (
         Ranking,

@@ -62,9 +62,10 @@ def choose(path: Path, task: str | None) -> Choice:
     if len(logged) > 1:
         mixed = len({_definition(one, name) for one in logged for name in tasks if name in one.content["configs"]}) > 1
         which = f"{len(logged)} runs at {path}{', measured by different definitions' if mixed else ''}"
-        complain(f"{which}; ranking the newest, {run.file}")
+        complain(f"{which}; ranking the newest, {run.file.name}")
     if len({_definition(run, name) for name in tasks}) > 1:
-        raise TaskError(f"the tasks of {plain(task)} were measured by different definitions; rank one: {_listed(tasks)}")
+        which = f"the tasks of {plain(task)} were measured by different definitions"
+        raise TaskError(f"{which}; rank one: {_listed(tasks)}")
     samples = [file for name in tasks if (file := run.samples(name))]
     return Choice(run, plain(task or tasks[0]), tasks, samples)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,8 +104,10 @@ class Documents:
 
     @cached_property
     def _shared(self) -> int:
-        prefix = commonprefix(self.texts) if len(self.texts) > 1 else ""
-        return prefix.rfind(" ") + 1 if len(prefix) > _SHARED else 0
+        # What the first and the last in alphabetical order have in common, all have.
+        first, last = min(self.texts), max(self.texts)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+        return first.rfind(" ", 0, same) + 1 if _SHARED < same < len(last) else 0
 
 
 def read_documents(path: Path, task: str | None = None, filter_name: str | None = None) -> Documents:

@@ -12,7 +12,7 @@ Bools = NDArray[np.bool_]
 class Order:
     """Documents from the hardest on, equal ones together.
 
-    Its statistics take weights [..., n]: how often a resample holds each document, or ones for the documents themselves.
+    Its statistics take weights [..., n]: how often a resample holds each document; ones are the documents themselves.
     Thousands of resamples cost one sort. NaN where a statistic is not defined.
 
     Args:

@@ -150,12 +150,19 @@ def page_of(ranking: Ranking, top: int) -> str:
 
 def _dots(yardstick: Yardstick) -> dict[str, Any]:
     """For ``draw.dots``: AUROC of each signal, on an axis of whole tenths around one half."""
+    drawn = [worth for worth in yardstick.worths if math.isfinite(worth.auroc.value)]
     rows = [
-        {"label": w.name, "value": w.auroc.value, "low": _null(w.auroc.low), "high": _null(w.auroc.high), "shown": str(w.auroc)}
-        for w in yardstick.worths
-        if math.isfinite(w.auroc.value)
+        {
+            "label": worth.name,
+            "value": worth.auroc.value,
+            "low": _null(worth.auroc.low),
+            "high": _null(worth.auroc.high),
+            "shown": str(worth.auroc),
+        }
+        for worth in drawn
     ]
-    ends = [end for row in rows for end in (row["value"], row["low"], row["high"]) if end is not None] + [0.4, 0.6]
+    ends = [end for worth in drawn for end in (worth.auroc.value, worth.auroc.low, worth.auroc.high)]
+    ends = [0.4, 0.6, *filter(math.isfinite, ends)]
     return {"rows": rows, "low": math.floor(min(ends) * 10) / 10, "high": math.ceil(max(ends) * 10) / 10}
 
 

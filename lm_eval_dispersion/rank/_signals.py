@@ -12,9 +12,9 @@ from scipy.special import entr, softmax
 
 from lm_eval_dispersion.runs import number
 
-# Fixed before any label is seen, never fitted: a signal that is worth something the other way round shows an AUROC
-# below one half. Low D, and with it a low rank of the vectors and a long mean unit vector, is the paper's claim for hard
-# text; long prompts are harder than short ones; the rest is what the words say.
+# Fixed before any label is seen, never fitted: a signal that says something the other way round shows an AUROC below
+# one half. That hard text has low D, and so vectors of low rank and a long mean unit vector, is the paper's claim; that
+# long prompts are harder is a guess; the rest is what the words say.
 HARD: dict[str, Literal["low", "high"]] = {
     "dispersion": "low",
     "length": "high",
@@ -73,7 +73,8 @@ def _by_layer(name: str, values: Any, layers: Any) -> dict[str, Any]:
     if not isinstance(values, list) or len(values) < 2:
         return {}
     known = isinstance(layers, list) and len(layers) == len(values)
-    return {f"{name}@{layer}": value for layer, value in zip(layers if known else range(len(values)), values, strict=True)}
+    shown = layers if known else range(len(values))
+    return {f"{name}@{layer}": value for layer, value in zip(shown, values, strict=True)}
 
 
 def _bits_per_byte(loglikelihood: float | None, length: float | None) -> float | None:
@@ -93,12 +94,12 @@ def _of_choices(sample: Mapping[str, Any], delimiter: str) -> dict[str, Any]:
     # For `acc_mutual_info` lm_eval asks for every choice once more, without its context.
     asked = [i for i, request in enumerate(requests) if request.get("arg_0")] or list(range(len(requests)))
     loglikelihoods = np.array([scored[i] for i in asked])
-    found = _of_probabilities(loglikelihoods)
+    found: dict[str, Any] = dict(_of_probabilities(loglikelihoods))
     if len({str(requests[i].get("arg_0")) for i in asked}) == 1:
         choices = [str(requests[i].get("arg_1", "")).removeprefix(delimiter) for i in asked]
         lengths = np.array(list(map(len, choices)))
         if lengths.all():
-            found["confidence_by_length"] = _of_probabilities(loglikelihoods / lengths).get("confidence")
+            found |= {"confidence_by_length": _of_probabilities(loglikelihoods / lengths).get("confidence")}
     return found
 
 

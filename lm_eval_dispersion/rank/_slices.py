@@ -59,7 +59,9 @@ class Slices:
         if self.spearman is None:
             return f"{many}."
         rho, p = self.spearman
-        return f"{many}; over the slices a harder mean goes with more wrong answers by Spearman {rho:+.2f} (p = {p:.2g})."
+        return (
+            f"{many}; a harder mean goes with more wrong answers by Spearman {rho:+.2f} (p = {p:.2g}) over the slices."
+        )
 
 
 def slices_of(documents: Documents, by: Signal, wanted: str) -> Slices:
@@ -113,8 +115,8 @@ def _values(documents: Documents, field: str) -> NDArray[np.str_]:
     if not any(field in row for row in rows):
         if field == "task" and len(set(documents.tasks)) > 1:
             return np.array([plain(task) for task in documents.tasks])
-        known = ", ".join(plain(name) for name in dict.fromkeys(name for row in rows for name in row))
-        raise TaskError(f"--slices {plain(field)}: no field of the documents, which have {known or 'none'}; or `clusters`")
+        known = ", ".join(plain(name) for name in dict.fromkeys(name for row in rows for name in row)) or "none"
+        raise TaskError(f"--slices {plain(field)}: no field of the documents, which have {known}; or `clusters`")
     values = [row.get(field) for row in rows]
     if any(isinstance(value, list | dict) for value in values):
         raise TaskError(f"--slices {plain(field)}: its values are lists or objects, which divide nothing")

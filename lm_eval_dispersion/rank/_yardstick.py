@@ -1,4 +1,4 @@
-"""What each signal is worth on a labelled run: does it tell wrong answers from right ones, and better than the others?"""
+"""What each signal is worth on a labelled run: does it put wrong answers first, and better than the others do?"""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ def test_texts_are_shown_and_not_obeyed(page: Any, file: Path) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_nothing_and_it_is_no_wider_than_the_screen(browser: Any, file: Path, scheme: str, width: int) -> None:
+def test_axe_finds_nothing_and_it_is_no_wider_than_the_screen(
+    browser: Any, file: Path, scheme: str, width: int
+) -> None:
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"file://{file}")

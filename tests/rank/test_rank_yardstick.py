@@ -91,7 +91,9 @@ def test_length_in_disguise_is_found_out() -> None:
     rng = np.random.default_rng(1)
     length = rng.integers(10, 1000, 1000)
     wrong = rng.random(1000) < length / 1100
-    documents = made(~wrong, dispersion=-length + rng.normal(0, 5, 1000), length=length, entropy=3 * wrong + rng.random(1000))
+    documents = made(
+        ~wrong, dispersion=-length + rng.normal(0, 5, 1000), length=length, entropy=3 * wrong + rng.random(1000)
+    )
     disguised, real = worth(documents, "dispersion"), worth(documents, "entropy")
     assert disguised.auroc.low > 0.7 and disguised.length_held.low < 0.55 < 0.58
     assert real.length_held.low > 0.95
