@@ -12,8 +12,8 @@ from tqdm import tqdm
 from lm_eval_dispersion.rank._order import Floats
 
 RESAMPLES = 2000
-# Numbers that are held at a time.
-_ROOM = 2**22
+# Numbers that are held at a time: few enough for a processor's cache.
+_ROOM = 2**19
 
 Statistic = Callable[[Floats], Floats]
 """Of weights [..., n]: how often a resample holds each document, or ones for the documents themselves."""

@@ -28,17 +28,20 @@ class Order:
         self.n = len(kept)
         """Documents that are not left out."""
 
-    def wrong(self, weights: Floats) -> Floats:
-        """How many wrong answers there are."""
-        return self._tied(weights)[0].sum(-1)
-
     def auroc(self, weights: Floats) -> Floats:
         """The chance that a wrong answer's document is harder than a right one's; a tie counts one half."""
-        wrong, right = self._tied(weights)
-        easier = right.sum(-1, keepdims=True) - right.cumsum(-1)
+        won, wrong, right = self.won(weights)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found: Floats = (wrong * (easier + right / 2)).sum(-1) / (wrong.sum(-1) * right.sum(-1))
+            found: Floats = won / (wrong * right)
         return found
+
+    def won(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """Pairs of a wrong and a right answer whose wrong one is harder; how many wrong ones there are; and right ones."""
+        wrong, right = self._tied(weights)
+        harder_or_equal = right.cumsum(-1)
+        rights = harder_or_equal[..., -1] if self.n else right.sum(-1)
+        won: Floats = (wrong * (rights[..., None] - harder_or_equal + right / 2)).sum(-1)
+        return won, wrong.sum(-1), rights
 
     def accuracy_in_hardest_tenth(self, weights: Floats) -> Floats:
         """Share of right answers in the hardest tenth, rounded up; of documents tied at its end the mean counts."""
@@ -53,9 +56,12 @@ class Order:
 
     def _tied(self, weights: Floats) -> tuple[Floats, Floats]:
         """Wrong and right answers, [..., groups of equal hardness]."""
-        held = weights[..., self._documents]
-        wrong: Floats = np.add.reduceat(held * self._wrong, self._begins, axis=-1)
-        right: Floats = np.add.reduceat(held * ~self._wrong, self._begins, axis=-1)
+        held = np.take(weights, self._documents, axis=-1)
+        wrong = held * self._wrong
+        right = held - wrong
+        if len(self._begins) < self.n:
+            wrong = np.add.reduceat(wrong, self._begins, axis=-1)
+            right = np.add.reduceat(right, self._begins, axis=-1)
         return wrong, right
 
 
@@ -69,11 +75,11 @@ def auroc_in_strata(orders: list[Order], weights: Floats) -> Floats:
         orders: one a stratum.
         weights: [..., n], as for ``Order``.
     """
-    cases, sums = np.zeros(weights.shape[:-1]), np.zeros(weights.shape[:-1])
+    sums, cases = np.zeros(weights.shape[:-1]), np.zeros(weights.shape[:-1])
     for order in orders:
-        value, wrong = order.auroc(weights), order.wrong(weights)
-        has = np.isfinite(value)
-        sums += np.where(has, value, 0) * wrong
+        won, wrong, right = order.won(weights)
+        has = (wrong > 0) & (right > 0)
+        sums += np.divide(won, right, out=np.zeros_like(sums), where=has)  # the stratum's AUROC, once a wrong answer
         cases += np.where(has, wrong, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         found: Floats = sums / cases
