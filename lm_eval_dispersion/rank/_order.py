@@ -36,7 +36,7 @@ class Order:
         return found
 
     def won(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
-        """Pairs of a wrong and a right answer whose wrong one is harder; how many wrong ones there are; and right ones."""
+        """Pairs of a wrong and a right answer in which the wrong one is harder; how many are wrong; how many right."""
         wrong, right = self._tied(weights)
         harder_or_equal = right.cumsum(-1)
         rights = harder_or_equal[..., -1] if self.n else right.sum(-1)

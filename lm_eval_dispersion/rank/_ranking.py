@@ -153,7 +153,7 @@ def _dots(yardstick: Yardstick) -> dict[str, Any]:
     drawn = [worth for worth in yardstick.worths if math.isfinite(worth.auroc.value)]
     rows = [
         {
-            "label": worth.name,
+            "label": f"{worth.name} (chosen)" if worth.layers else worth.name,
             "value": worth.auroc.value,
             "low": _null(worth.auroc.low),
             "high": _null(worth.auroc.high),

@@ -52,13 +52,12 @@ class Difference:
         return 1 - 0.05 / self.candidates
 
     def __str__(self) -> str:
-        best = f", the best of {self.candidates} other signals," if self.candidates > 1 else ""
-        d, other = f"D (AUROC {self.dispersion_auroc:.2f})", f"{self.other}{best} ({self.other_auroc:.2f})"
+        which = f"the best of {self.candidates} other signals" if self.candidates > 1 else "the only other signal"
+        d, other = f"D (AUROC {self.dispersion_auroc:.2f})", f"{which}, {self.other} ({self.other_auroc:.2f}),"
         if self.difference.low > 0:
-            said = f"{self.other}{best} tells wrong answers better than D does (AUROC {self.other_auroc:.2f} against "
-            said += f"{self.dispersion_auroc:.2f})"
+            said = f"{other[0].upper()}{other[1:]} tells wrong answers better than {d} does"
         elif self.difference.high < 0:
-            said = f"{d} tells wrong answers better than {other}"
+            said = f"{d} tells wrong answers better than {other} does"
         else:
             said = f"{d} and {other} cannot be told apart"
         chosen = ", widened because the best was chosen after looking" if self.candidates > 1 else ""

@@ -52,9 +52,12 @@ def test_resamples_that_do_not_fit_in_memory_at_once_are_the_same(monkeypatch: p
     [
         (
             {"dispersion": 0.0, "confidence": 1.5, "entropy": 0.1},
-            "confidence, the best of 3 other signals, tells wrong answers better than D does (AUROC 0.8",
+            "The best of 3 other signals, confidence (0.8",
         ),
-        ({"dispersion": 1.5, "confidence": 0.0, "entropy": 0.1}, "tells wrong answers better than "),
+        (
+            {"dispersion": 1.5, "confidence": 0.0, "entropy": 0.1},
+            "tells wrong answers better than the best of 3 other signals, ",
+        ),
         ({"dispersion": 1.0, "confidence": 1.0, "entropy": 0.1}, "cannot be told apart: difference "),
     ],
 )
