@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def hostile(n: int = 40) -> Ranking:
         length=rng.integers(5, 50, n),
         confidence=rng.random(n),
     )
-    return ranking(documents, "kind")
+    return ranking(replace(documents, task=f"dispersion_{'n' * 80}", model=f"<i>/{'m' * 100}"), "kind")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_texts_are_shown_and_not_obeyed(page: Any, file: Path) -> None:
     assert page.locator("details[open]").count() == 0
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert page.evaluate("window.pwned") is None
-    assert page.locator("h1").count() == 1 and page.locator("img, script").count() == 0
+    assert page.locator("h1").count() == 1 and page.locator("img, script, i").count() == 0
     texts = page.locator("tbody pre").all_inner_texts()
     assert texts[0] == HOSTILE[0] and texts[1] == HOSTILE[1] and texts[3] == HOSTILE[3]
     assert texts[2] == "abc[U+202E]gnp.exe [U+2066]isolated[U+2069] \ufffd[31m \ufffd end"
