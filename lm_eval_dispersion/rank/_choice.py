@@ -57,7 +57,7 @@ def choose(path: Path, task: str | None) -> Choice:
     if task is None:
         others, tasks = tasks, [next((name for name in tasks if run.record(name) is not None), tasks[0])]
         if len(others) > 1:
-            rest = _listed([name for name in others if name != tasks[0]])
+            rest = _listed([*_groups(run), *(name for name in others if name != tasks[0])])
             complain(f"the run has {len(others)} tasks; ranking {tasks[0]}, and --task ranks another one: {rest}")
     if len(logged) > 1:
         mixed = len({_definition(one, name) for one in logged for name in tasks if name in one.content["configs"]}) > 1
@@ -80,8 +80,7 @@ def _logged(run: Run, task: str | None) -> list[str]:
 
 def _members(run: Run, name: str) -> list[str]:
     """A task itself, or the tasks of a group, which may be of groups."""
-    subtasks = run.content.get("group_subtasks")
-    groups = subtasks if isinstance(subtasks, dict) else {}
+    groups = _groups(run)
     found: dict[str, None] = {}
     seen: set[str] = set()
     todo = [name]
@@ -93,6 +92,12 @@ def _members(run: Run, name: str) -> list[str]:
             todo += map(str, groups[one])
         seen.add(one)
     return list(found)
+
+
+def _groups(run: Run) -> dict[str, Any]:
+    """The names of each group's tasks and groups."""
+    subtasks = run.content.get("group_subtasks")
+    return subtasks if isinstance(subtasks, dict) else {}
 
 
 def _date(run: Run) -> str:

@@ -324,7 +324,7 @@ def test_of_several_tasks_one_is_ranked_and_the_others_are_named(out: Path, rank
     status, printed, said = rank(out, "--json")
     found = json.loads(printed)
     others = ", ".join(task for task in results(out)["configs"] if task != found["task"])
-    ours = f"the run has 4 tasks; ranking {found['task']}, and --task ranks another one: {others}"
+    ours = f"the run has 4 tasks; ranking {found['task']}, and --task ranks another one: both, {others}"
     assert status == 0 and said[0] == f"lm-eval-dispersion: {ours}"
 
 
