@@ -16,6 +16,8 @@ from lm_eval_dispersion.corpora import TEXT_OPTIONS, demo_news
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 METRICS = {"dispersion_across", "dispersion_pearson", "dispersion_spearman", "dispersion_without_first"}
+# Of the measured example, for --include_path.
+EXAMPLE_TASKS = REPOSITORY / "tests" / "leaderboard" / "example" / "tasks"
 NAMES = re.compile(r"^(?:(?:task|group|tag):| +-) *[\"']?(\w+)[\"']?$", re.M)
 
 
@@ -24,7 +26,8 @@ def tasks() -> set[str]:
     """What can be asked for: ours, and lm_eval's own with our prefix."""
     yaml = [file.read_text("utf-8") for file in Path(lm_eval.tasks.__path__[0]).rglob("*.yaml")]
     wrapped = {f"dispersion_{name}" for text in yaml for name in NAMES.findall(text)}
-    return wrapped | {path.stem for path in Path(tasks_folder()).rglob("dispersion*.yaml")}
+    ours = [*Path(tasks_folder()).rglob("dispersion*.yaml"), *EXAMPLE_TASKS.glob("dispersion*.yaml")]
+    return wrapped | {path.stem for path in ours}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
