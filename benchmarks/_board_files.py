@@ -28,7 +28,7 @@ _HOSTILE = ('"><script>alert(1)</script>', "../../etc/passwd", "\u202eevil", "m"
 
 
 def write(folder: Path, models: int, seed: int = 0) -> None:
-    """One file a model with 12 tasks: three corpora and nine benchmarks with their signals, each with D of every layer."""
+    """One file a model with 12 tasks: three corpora and nine benchmarks with signals, each with D of every layer."""
     rng = np.random.default_rng(seed)
     offset = rng.normal(0, 0.5, FAMILIES)
     for i in range(models):
@@ -119,7 +119,9 @@ def with_signals(run: dict[str, Any], rng: np.random.Generator) -> dict[str, Any
 def _signals(level: float, rng: np.random.Generator) -> dict[str, Any]:
     level = float(np.clip(level, 0.05, 0.95))
     drawn = {name: rng.beta(8 * level, 8 * (1 - level), _QUESTIONS) for name in ("confidence", "confidence_by_length")}
-    found = {name: _signal(values, quantiles=np.quantile(values, _PERCENTILES).tolist()) for name, values in drawn.items()}
+    found = {
+        name: _signal(values, quantiles=np.quantile(values, _PERCENTILES).tolist()) for name, values in drawn.items()
+    }
     found |= {name: _signal(rng.beta(2, 5, _QUESTIONS)) for name in ("margin", "entropy")}
     return found | {"prompt_loglikelihood": _signal(rng.normal(-3 + level, 0.5, _QUESTIONS))}
 

@@ -100,10 +100,17 @@ def screened(name: str, number: int = 0, **gaps: float) -> Run:
     return {
         "results": {task: {"alias": task, "gap,none": gap, "gap_stderr,none": "N/A"} for task, gap in tasks.items()},
         "configs": {
-            task: {"task": task, "metadata": {"version": 1, "dispersion_screen": {"set": task[7:], "version": 1}}}
+            task: {
+                "task": task,
+                "metadata": {
+                    "version": 1,
+                    "dispersion_screen": {"set": task[7:], "version": 1, "stderr_over_tokens": 0.01},
+                },
+            }
             for task in tasks
         },
         "versions": dict.fromkeys(tasks, 1),
+        "n-samples": {task: {"original": 200 + number, "effective": 100 + number} for task in tasks},
         "config": {"model": "screen", "model_args": {"pretrained": name}},
         "date": 1.7e9 + number,
         "model_name": name,

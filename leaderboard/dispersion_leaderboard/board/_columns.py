@@ -27,7 +27,7 @@ class Column:
     """Stable and fit for a URL: lower-case letters, digits, dots and hyphens."""
     kind: str
     """``accuracy``, ``dispersion`` (of a corpus), ``prompts`` (dispersion of a task's prompts), ``perplexity``;
-    ``answers``, ``prompt-signal`` and ``corpus-signal``, of which ``metric`` says which signal; ``gap`` of a token set."""
+    ``answers``, ``prompt-signal`` and ``corpus-signal``, where ``metric`` says which signal; ``gap`` of a token set."""
     name: str
     """The benchmark, corpus or token set, without our prefix."""
     label: str

@@ -36,7 +36,5 @@ def labelled(board: Board, wanted: str) -> int:
     """
     by_label = {board.columns[i].label: i for i in board.of_kind("accuracy")}
     exact = [wanted] if wanted in by_label else []
-    named = [
-        label for label, i in by_label.items() if wanted in (board.columns[i].name, board.columns[i].task)
-    ]
+    named = [label for label, i in by_label.items() if wanted in (board.columns[i].name, board.columns[i].task)]
     return by_label[one_of(exact or named, wanted, "benchmark", list(by_label))]

@@ -2,8 +2,8 @@
 
 The model's own mean on the other domains is the baseline that matters: it knows the model. D joins it as one slope
 estimated inside models, so a D that is only high for good models adds nothing. A regression on the mean of the *other*
-domains would leak: in training that mean falls where the row's own accuracy rises. What knows as little stands beside it:
-the mean confidence (AC) joined in the same way, and DoC, which is not fitted.
+domains would leak: in training that mean falls where the row's own accuracy rises. Beside it stands what knows as
+little: the mean confidence (AC) joined in the same way, and DoC, which is not fitted.
 """
 
 from __future__ import annotations

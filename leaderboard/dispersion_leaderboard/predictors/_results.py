@@ -58,7 +58,7 @@ class SignalFit:
     label: str
     """As shown."""
     kind: str
-    """``baseline``, ``combination`` or the kind of the signal; ``unfitted`` for an accuracy that it predicts by itself."""
+    """``baseline``, ``combination`` or the kind of the signal."""
     features: tuple[str, ...]
     """Labels of the signals that it uses; for one chosen among several, all of them."""
     by_model: Scores

@@ -102,6 +102,8 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
                 "higher_is_better": better.get(metric) if isinstance(better.get(metric), bool) else None,
             }
             row.setdefault("how", f"lm_eval {shared['lm_eval']}".strip())
+            if screen is not None and metric == "gap" and row["stderr"] is None:
+                row["stderr"] = number(screen.get("stderr_over_tokens"))
             if metric.startswith("dispersion") and record:
                 row["how"] = f"definition {row['definition']}"
                 if metric == "dispersion":
@@ -110,7 +112,9 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
                     }
             yield row
         if screen is None:
-            yield from (of_task | {"signal": True, "filter": ""} | of_signal for of_signal in _signals(run, task, records))
+            yield from (
+                of_task | {"signal": True, "filter": ""} | of_signal for of_signal in _signals(run, task, records)
+            )
 
 
 def _signals(run: dict[str, Any], task: str, records: dict[str, dict[str, Any]]) -> Iterator[Row]:

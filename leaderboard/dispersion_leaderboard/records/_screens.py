@@ -49,6 +49,10 @@ def of_screen(task: str, screen: dict[str, Any], model: Model) -> dict[str, Any]
         "plugin": clean(screen.get("plugin_version")),
         "command": shlex.join(["lm-eval-dispersion", "screen", model.name]),
         "how": "rows of the output matrix",
+        # It counts tokens, not documents, and takes the same ones whatever their number.
+        "n": None,
+        "n_original": None,
+        "limited": False,
     }
 
 

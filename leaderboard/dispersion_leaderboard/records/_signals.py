@@ -35,9 +35,14 @@ SIGNALS = {
         "higher",
     ),
     "confidence_by_length": KnownSignal(
-        "AC by length", "confidence", "the same with log-likelihood per byte of the choice, as acc_norm scores", "higher"
+        "AC by length",
+        "confidence",
+        "the same with log-likelihood per byte of the choice, as acc_norm scores",
+        "higher",
     ),
-    "margin": KnownSignal("margin", "confidence", "the largest less the second largest of these probabilities", "higher"),
+    "margin": KnownSignal(
+        "margin", "confidence", "the largest less the second largest of these probabilities", "higher"
+    ),
     "entropy": KnownSignal("entropy of the choices", "confidence", "that of these probabilities, in nats", "lower"),
     "prompt_loglikelihood": KnownSignal(
         "log-likelihood", "likelihood", "mean log-likelihood of a token of the prompt, in nats", "higher"
@@ -53,7 +58,10 @@ SIGNALS = {
         "participation ratio", "geometry", "of the spectrum; IsoScore is (it − 1) / (width − 1)", "not agreed on"
     ),
     "mean_unit_norm": KnownSignal(
-        "norm of the mean unit vector", "geometry", "0 where directions cancel, 1 where all are one", "lower, as D higher"
+        "norm of the mean unit vector",
+        "geometry",
+        "0 where directions cancel, 1 where all are one",
+        "lower, as D higher",
     ),
     "top_channel_share": KnownSignal(
         "share of the top channel", "geometry", "of the vectors' energy: massive activations", "not agreed on"
@@ -145,6 +153,6 @@ def _quantiles(values: object) -> list[float] | None:
     if not isinstance(values, list) or len(values) != _PERCENTILES:
         return None
     found = [v for value in values if (v := number(value)) is not None]
-    if len(found) != _PERCENTILES or not (0 <= found[0] and found[-1] <= 1):
+    if len(found) != _PERCENTILES or not (found[0] >= 0 and found[-1] <= 1):
         return None
     return found if all(a <= b for a, b in pairwise(found)) else None

@@ -108,7 +108,7 @@ def rows_of(board: Board, fits: list[TaskFit]) -> list[list[Cell]]:
 
 
 def _positions(board: Board, kind: str) -> list[int]:
-    """Of what answers say of themselves only AC, of benchmarks that stand for themselves: the pages of models hold all."""
+    """Of what answers say of themselves only AC, of whole benchmarks: the pages of models hold all."""
     found = board.of_kind(kind)
     if kind != "answers":
         return found

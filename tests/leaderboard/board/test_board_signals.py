@@ -1,4 +1,4 @@
-"""What stands beside D as a signal of a benchmark: the confidence of the same answers, of corpora, of the checkpoint."""
+"""What stands beside D as a signal of a benchmark: confidence in the same answers, corpora, the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from confidences import atc
 from dispersion_leaderboard.board import Board, domain_observations, labelled, lay_out, observations
 from dispersion_leaderboard.records import read_conventions
 from made import board_of, made, records_of, save, screened, with_signals
-
 
 PIQA, BOOLQ = "dispersion_piqa", "dispersion_boolq"
 
@@ -87,7 +86,7 @@ def test_signals_of_texts_are_a_benchmarks_own_or_shared_as_their_text_is(tmp_pa
 def test_another_layer_is_another_signal(tmp_path: Path) -> None:
     runs = [told(i) for i in range(2)]
     for run, layer in zip(runs, (None, 3), strict=True):
-        record = with_signals(run, PIQA, rankme=[4.0])["configs"][PIQA]["metadata"]["dispersion"]
+        record = with_signals(run, PIQA, rankme=[4.0, 4.0])["configs"][PIQA]["metadata"]["dispersion"]
         last = record["model"]["layers"]
         record["signals"]["rankme"] |= {"layers": [layer or last], "mean": [4.0], "stderr": [0.1]}
     found = {label: s.values for label, s in of(board_of(tmp_path, *runs)).items() if label.startswith("RankMe")}
@@ -104,8 +103,8 @@ def test_doc_and_atc_are_those_of_the_raw_confidences(tmp_path: Path) -> None:
         accuracy = run["results"][BOOLQ]["acc,none"]
         doc = min(max(accuracy - (source.mean() - target.mean()), 0), 1)
         assert by_number(board, signals["DoC from boolq, no fit"].values)[i] == pytest.approx(doc)
-        atc = by_number(board, signals["ATC from boolq, no fit"].values)[i]
-        assert atc == pytest.approx(atc(accuracy, source, target), abs=0.015)
+        found = by_number(board, signals["ATC from boolq, no fit"].values)[i]
+        assert found == pytest.approx(atc(accuracy, source, target), abs=0.015)
     # A source does not predict itself, and without one there is neither.
     assert not [label for label in of(board, "boolq", labelled(board, "boolq")) if "from" in label]
     assert not [label for label in of(board) if "from" in label]

@@ -11,14 +11,11 @@ from dispersion_leaderboard.predictors import (
     difference_of_confidences,
     fit_task,
 )
-
 from planted import observations
 
 
 def _quantiles(values):
     return np.percentile(values, range(101))
-
-
 
 
 def test_doc_by_hand():

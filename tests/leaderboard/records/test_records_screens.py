@@ -38,7 +38,7 @@ def test_it_belongs_to_every_row_of_the_model_whatever_its_engine_and_dtype(tmp_
         rest = rest.assign(**{name: rest[name].astype(str)})
     (tmp_path / "screen" / "results_2026-01-01T00-00-00.000000.json").unlink()
     before = records_of(tmp_path).table
-    before = before.astype({name: str for name in before.select_dtypes("category")})
+    before = before.astype(dict.fromkeys(before.select_dtypes("category"), str))
     pd.testing.assert_frame_equal(rest.reset_index(drop=True), before, check_dtype=False, check_categorical=False)
 
 
@@ -94,5 +94,7 @@ def test_the_newer_screen_stands_for_every_row(tmp_path: Path) -> None:
 
 def test_screens_alone_are_no_board(tmp_path: Path) -> None:
     save(tmp_path, "screen", screened("org/a", code=0.1))
-    with pytest.raises(SystemExit, match=r"^leaderboard: only screens below .*; a board needs results of lm_eval, too$"):
+    with pytest.raises(
+        SystemExit, match=r"^leaderboard: only screens below .*; a board needs results of lm_eval, too$"
+    ):
         records_of(tmp_path)

@@ -24,7 +24,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for task in (PIQA, "dispersion_boolq"):
             level = 8 * np.clip(run["results"][task]["acc,none"], 0.1, 0.9)
             drawn = rng.beta(level, 8 - level, 200).tolist()
-            with_signals(run, task, confidence=drawn, margin=drawn, prompt_loglikelihood=rng.normal(-3, 1, 200).tolist())
+            with_signals(
+                run, task, confidence=drawn, margin=drawn, prompt_loglikelihood=rng.normal(-3, 1, 200).tolist()
+            )
         save(folder, f"m{number:02d}", run)
         save(folder, f"s{number:02d}", screened(run["model_name"], number, code=float(rng.normal())))
     rules = "".join(f"  - {{family: Family {i}, match: '/f{i:02d}-'}}\n" for i in range(4))
@@ -50,7 +52,9 @@ def validation(page: Path) -> dict[str, list[str]]:
     """The cells of the table of signals, by signal."""
     table = page.read_text().partition('aria-label="Validation"')[2].partition("</table>")[0]
     rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, re.S)
-    return {html.unescape(label.removesuffix(" (least MAE)")): re.findall("<td>(.*?)</td>", cells) for label, cells in rows}
+    return {
+        html.unescape(label.removesuffix(" (least MAE)")): re.findall("<td>(.*?)</td>", cells) for label, cells in rows
+    }
 
 
 def test_every_benchmarks_page_has_them_beside_d(results: Path, site: Path) -> None:
@@ -88,7 +92,14 @@ def test_a_models_page_has_its_numbers_and_a_screen_is_no_benchmark(site: Path) 
 
 def test_the_method_says_what_each_is(site: Path) -> None:
     text = html.unescape((site / "method.html").read_text())
-    for name in ("AC (mean confidence)", "prompt_loglikelihood", "participation ratio", "Guillory", "Garg", "G of a token set"):
+    for name in (
+        "AC (mean confidence)",
+        "prompt_loglikelihood",
+        "participation ratio",
+        "Guillory",
+        "Garg",
+        "G of a token set",
+    ):
         assert name in text
 
 
