@@ -23,11 +23,12 @@ BENCHMARKS = (
 )
 FAMILIES = 60
 _QUESTIONS = 1_000
+_PERCENTILES = np.linspace(0, 1, 101)
 _HOSTILE = ('"><script>alert(1)</script>', "../../etc/passwd", "\u202eevil", "m" * 300, "模型-é-🤖")
 
 
 def write(folder: Path, models: int, seed: int = 0) -> None:
-    """One file a model with 12 tasks: three corpora and nine benchmarks, each with D of every layer."""
+    """One file a model with 12 tasks: three corpora and nine benchmarks with signals, each with D of every layer."""
     rng = np.random.default_rng(seed)
     offset = rng.normal(0, 0.5, FAMILIES)
     for i in range(models):
@@ -35,7 +36,7 @@ def write(folder: Path, models: int, seed: int = 0) -> None:
         size = float(10 ** rng.uniform(8, 11))
         skill = 0.6 * (np.log10(size) - 9.5) + offset[family] + rng.normal(0, 0.3)
         name = _HOSTILE[i] if i < len(_HOSTILE) else f"org{i % 97}/f{family:02d}-{size / 1e9:.1f}b-{i}"
-        run = one(name, family, size, skill, rng, date=1.7e9 + i)
+        run = with_signals(one(name, family, size, skill, rng, date=1.7e9 + i), np.random.default_rng((seed, i)))
         place = folder / f"{i // 1000:02d}" / f"model-{i:05d}"
         place.mkdir(parents=True, exist_ok=True)
         (place / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(run, indent=2), encoding="utf-8")
@@ -104,6 +105,30 @@ def one(name: str, family: int, size: float, skill: float, rng: np.random.Genera
         "model_source": "hf",
         "model_name": name,
     }
+
+
+def with_signals(run: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """The run with the signals that a benchmark's record holds by default; confidence runs ahead of accuracy."""
+    for task, config in run["configs"].items():
+        if config["metadata"]["dispersion"]["base_task"]:
+            accuracy = run["results"][task]["acc,none"]
+            config["metadata"]["dispersion"]["signals"] = _signals(accuracy + rng.normal(0.05, 0.03), rng)
+    return run
+
+
+def _signals(level: float, rng: np.random.Generator) -> dict[str, Any]:
+    level = float(np.clip(level, 0.05, 0.95))
+    drawn = {name: rng.beta(8 * level, 8 * (1 - level), _QUESTIONS) for name in ("confidence", "confidence_by_length")}
+    found = {
+        name: _signal(values, quantiles=np.quantile(values, _PERCENTILES).tolist()) for name, values in drawn.items()
+    }
+    found |= {name: _signal(rng.beta(2, 5, _QUESTIONS)) for name in ("margin", "entropy")}
+    return found | {"prompt_loglikelihood": _signal(rng.normal(-3 + level, 0.5, _QUESTIONS))}
+
+
+def _signal(values: np.ndarray[Any, Any], **more: Any) -> dict[str, Any]:
+    stderr = float(values.std() / np.sqrt(len(values)))
+    return {"layers": None, "mean": float(values.mean()), "stderr": stderr, "n": len(values), **more}
 
 
 def _profile(layers: int, last: float, rng: np.random.Generator) -> np.ndarray[Any, Any]:

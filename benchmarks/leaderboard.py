@@ -134,7 +134,8 @@ def _one_more_task(file: Path) -> None:
 def _one_more_model(results: Path) -> None:
     import numpy as np
 
-    run = _board_files.one("org1/f01-3.0b-new", 1, 3e9, 0.3, np.random.default_rng(1), 1.8e9)
+    rng = np.random.default_rng(1)
+    run = _board_files.with_signals(_board_files.one("org1/f01-3.0b-new", 1, 3e9, 0.3, rng, 1.8e9), rng)
     place = results / "new"
     place.mkdir(exist_ok=True)
     (place / "results_2026-03-01T00-00-00.000000.json").write_text(json.dumps(run), encoding="utf-8")

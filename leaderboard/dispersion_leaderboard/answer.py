@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from difflib import get_close_matches
 
 import numpy as np
 
-from dispersion_leaderboard.board import Board, domain_observations, observations
+from dispersion_leaderboard.board import Board, domain_observations, observations, one_of
 from dispersion_leaderboard.predictors import Prediction, predict, predict_domain
 
 
@@ -19,7 +18,7 @@ def answer_task(board: Board, task: str, model: str) -> str:
     """
     sets = {one.task: one for one in observations(board)}
     named = {column.label: {column.label, column.name, column.task} for column in board.columns}
-    label = _one_of([one for one in sets if task in named[one]], task, "benchmark", list(sets))
+    label = one_of([one for one in sets if task in named[one]], task, "benchmark", list(sets))
     entry, title = _entry(board, model)
     prediction, fit = predict(sets[label], entry)
     best = next(signal for signal in fit.signals if signal.name == fit.best)
@@ -73,15 +72,5 @@ def _shown(prediction: Prediction, level: float) -> str:
 
 def _entry(board: Board, model: str) -> tuple[str, str]:
     rows = board.entries[(board.entries["title"] == model) | (board.entries["model"] == model)]
-    _one_of(list(rows["title"]), model, "model", list(board.entries["title"]))
+    one_of(list(rows["title"]), model, "model", list(board.entries["title"]))
     return str(rows["entry"].iat[0]), str(rows["title"].iat[0])
-
-
-def _one_of(found: list[str], wanted: str, what: str, known: list[str]) -> str:
-    if not found:
-        near = get_close_matches(wanted, known, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known)[:8]) or 'none'}"
-        raise SystemExit(f"leaderboard: no {what} {wanted} in the results; {hint}")
-    if len(found) > 1:
-        raise SystemExit(f"leaderboard: {wanted} may be any of: {'; '.join(found)}; name one of these")
-    return found[0]

@@ -76,3 +76,42 @@ def digests(site: Path) -> dict[str, str]:
     """Names the content of every file of a built site."""
     files = (file for file in site.rglob("*") if file.is_file())
     return {file.relative_to(site).as_posix(): sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def with_signals(run: Run, task: str, **values: list[float]) -> Run:
+    """The run with signals in a task's record, from their values by document, as the plugin writes them."""
+    signals = run["configs"][task]["metadata"]["dispersion"].setdefault("signals", {})
+    for name, of_documents in values.items():
+        drawn = np.array(of_documents)
+        signals[name] = {
+            "layers": None,
+            "mean": float(drawn.mean()),
+            "stderr": float(drawn.std(ddof=1) / len(drawn) ** 0.5),
+            "n": len(drawn),
+        }
+        if name.startswith("confidence"):
+            signals[name]["quantiles"] = np.percentile(drawn, range(101)).tolist()
+    return run
+
+
+def screened(name: str, number: int = 0, **gaps: float) -> Run:
+    """What ``screen`` writes of a checkpoint, in lm_eval's form: G of token sets."""
+    tasks = {f"screen_{of}": gap for of, gap in gaps.items()}
+    return {
+        "results": {task: {"alias": task, "gap,none": gap, "gap_stderr,none": "N/A"} for task, gap in tasks.items()},
+        "configs": {
+            task: {
+                "task": task,
+                "metadata": {
+                    "version": 1,
+                    "dispersion_screen": {"set": task[7:], "version": 1, "stderr_over_tokens": 0.01},
+                },
+            }
+            for task in tasks
+        },
+        "versions": dict.fromkeys(tasks, 1),
+        "n-samples": {task: {"original": 200 + number, "effective": 100 + number} for task in tasks},
+        "config": {"model": "screen", "model_args": {"pretrained": name}},
+        "date": 1.7e9 + number,
+        "model_name": name,
+    }

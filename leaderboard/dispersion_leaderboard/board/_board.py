@@ -55,6 +55,8 @@ class Board:
     """Documents."""
     profiles: dict[int, list[Floats | None]]
     """By column of D: every entry's D by layer, h[0] to h[L]."""
+    quantiles: dict[int, list[Floats | None]]
+    """By column of a confidence: every entry's percentiles over documents, 0th to 100th."""
     ranked: tuple[int, ...]
     """Columns of accuracy that make the rank: measured for at least half of the entries that have any."""
     ranks: Ranks
@@ -82,7 +84,9 @@ def lay_out(records: Records, conventions: Conventions) -> Board:
     entries["title"] = _titles(entries)
     entries["path"] = [_path(title, entry) for title, entry in zip(entries["title"], entries["entry"], strict=True)]
     order = np.lexsort((entries["entry"], entries["title"], -np.nan_to_num(ranks.score, nan=-np.inf)))
-    profiles = _profiles(shown, rows, columns, len(entries))
+    cells_of = (shown, rows, columns, len(entries))
+    profiles = _lists(*cells_of, "profile", ("dispersion", "prompts"))
+    quantiles = _lists(*cells_of, "quantiles", ("answers",))
     return Board(
         entries=entries.iloc[order].reset_index(drop=True),
         columns=columns,
@@ -90,6 +94,7 @@ def lay_out(records: Records, conventions: Conventions) -> Board:
         stderr=stderr[order],
         n=n[order],
         profiles={column: [of_entry[i] for i in order] for column, of_entry in profiles.items()},
+        quantiles={column: [of_entry[i] for i in order] for column, of_entry in quantiles.items()},
         ranked=tuple(ranked),
         ranks=Ranks(*(getattr(ranks, name)[order] for name in ("score", "stderr", "best", "worst", "group"))),
     )
@@ -148,13 +153,20 @@ def _path(title: str, entry: str) -> str:
     return f"models/{shard}/{slug}-{entry[:8]}.html"
 
 
-def _profiles(
-    shown: pd.DataFrame, rows: NDArray[np.int64], columns: tuple[Column, ...], entries: int
+def _lists(
+    shown: pd.DataFrame,
+    rows: NDArray[np.int64],
+    columns: tuple[Column, ...],
+    entries: int,
+    name: str,
+    kinds: tuple[str, ...],
 ) -> dict[int, list[Floats | None]]:
+    """By column of these kinds, what ``shown`` has for every entry under a name."""
     found: dict[int, list[Floats | None]] = {
-        i: [None] * entries for i, column in enumerate(columns) if column.kind in ("dispersion", "prompts")
+        i: [None] * entries for i, column in enumerate(columns) if column.kind in kinds
     }
-    for row, column, profile in zip(rows, shown["column"], shown["profile"], strict=True):
-        if column in found and profile is not None:
-            found[column][row] = np.array(profile, dtype=float)
+    there = shown[name].notna().to_numpy()
+    for row, column, values in zip(rows[there], shown["column"][there], shown[name][there], strict=True):
+        if column in found:
+            found[column][row] = np.asarray(values)
     return found

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dispersion_leaderboard.board._board import Board
+from dispersion_leaderboard.board._signals import confidence_of, own_signals, shared_signals, unfitted
 from dispersion_leaderboard.predictors import DomainObservations, Observations, Signal
 
 Floats = NDArray[np.float64]
@@ -15,8 +16,21 @@ DEPTHS = np.linspace(0, 1, 21)
 """Relative depths (0 the embeddings, 1 the last hidden state) at which profiles of unequal length are compared."""
 
 
-def observations(board: Board) -> list[Observations]:
-    """One set a benchmark that stands for itself."""
+def observations(board: Board, source: int | None = None) -> list[Observations]:
+    """One set a benchmark that stands for itself.
+
+    Args:
+        board: with all of them.
+        source: the column of accuracy from which the others are predicted without a fit, where there is one.
+
+    Raises:
+        SystemExit: where the source's confidence was not recorded, in one line.
+    """
+    if source is not None and confidence_of(board, source) is None:
+        told = board.columns[source].label
+        raise SystemExit(
+            f"leaderboard: no confidence was recorded on {told}; wrap it (docs/add-a-task.md) and measure again"
+        )
     shared = _signals(board)
     found = []
     for i in board.of_kind("accuracy"):
@@ -29,7 +43,9 @@ def observations(board: Board) -> list[Observations]:
             for j in board.of_kind("accuracy")
             if j != i and not board.columns[j].in_group and board.columns[j].name != column.name
         ]
-        signals = [*(s for j in own for s in _dispersion(board, j)), *shared, *others]
+        given = unfitted(board, i, source)
+        d = [signal for j in own for signal in _dispersion(board, j)]
+        signals = [*d, *own_signals(board, i), *shared, *others, *given]
         found.append(
             Observations(
                 task=column.label,
@@ -50,6 +66,7 @@ def _signals(board: Board) -> list[Signal]:
     for j in board.of_kind("perplexity"):
         column = board.columns[j]
         signals.append(Signal(column.label, "perplexity", board.values[:, j], column.name))
+    signals += shared_signals(board)
     parameters = board.entries["parameters"].astype(float).to_numpy()
     compute = board.entries["training_compute"].astype(float).to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,6 +113,8 @@ def domain_observations(board: Board) -> DomainObservations:
         name = "benchmarks"
     labelled, own = [i for i, _ in pairs], [j for _, j in pairs]
     chances = [board.columns[i].chance for i in labelled]
+    unknown = np.full(len(board.entries), np.nan)
+    confidences = [unknown if (j := confidence_of(board, i)) is None else board.values[:, j] for i in labelled]
     with np.errstate(divide="ignore", invalid="ignore"):
         log_parameters = np.log(board.entries["parameters"].astype(float).to_numpy())
     return DomainObservations(
@@ -108,4 +127,5 @@ def domain_observations(board: Board) -> DomainObservations:
         items=board.n[:, labelled],
         chance=np.array([np.nan if c is None else c for c in chances], dtype=float),
         log_parameters=log_parameters,
+        confidence=np.column_stack([np.empty((len(board.entries), 0)), *confidences]),
     )

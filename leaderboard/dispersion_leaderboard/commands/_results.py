@@ -43,6 +43,12 @@ def build(
     queue: Annotated[
         str | None, typer.Option(metavar="PLACE", help="Also a page of requests: a folder or hf://datasets/ORG/NAME.")
     ] = None,
+    source_task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK", help="A labelled benchmark from which the others are predicted without a fit (DoC, ATC)."
+        ),
+    ] = None,
 ) -> None:
     """Make the pages."""
     from dispersion_leaderboard.records import read_conventions
@@ -53,7 +59,7 @@ def build(
         from dispersion_leaderboard.requests import read_queue
 
         asked = read_queue(queue)
-    built = build_site(results, out, read_conventions(overrides), asked)
+    built = build_site(results, out, read_conventions(overrides), asked, source_task)
     _tell_skipped(built.skipped)
     fitted = sum(fit.status == "fitted" for fit in built.fits)
     print(f"{built.models} models, {len(built.fits)} benchmarks ({fitted} fitted)")

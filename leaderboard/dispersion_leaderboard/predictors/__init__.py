@@ -17,6 +17,7 @@ from dispersion_leaderboard.predictors._results import (
     TaskFit,
     WithinModel,
 )
+from dispersion_leaderboard.predictors._transfer import average_thresholded_confidence, difference_of_confidences
 
 __all__ = [
     "Curve",
@@ -33,6 +34,8 @@ __all__ = [
     "SignalFit",
     "TaskFit",
     "WithinModel",
+    "average_thresholded_confidence",
+    "difference_of_confidences",
     "fit_domains",
     "fit_task",
     "predict",

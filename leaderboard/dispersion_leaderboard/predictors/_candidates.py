@@ -12,7 +12,17 @@ from dispersion_leaderboard.predictors._target import to_target
 LEAST_MODELS, LEAST_FAMILIES = 8, 3
 _SHARED = 0.8
 """A benchmark is a candidate predictor of another where this share of the other's models have it."""
-LABEL_FREE = ("dispersion", "perplexity", "size", "compute", "combination")
+LABEL_FREE = (
+    "dispersion",
+    "perplexity",
+    "confidence",
+    "likelihood",
+    "geometry",
+    "gap",
+    "size",
+    "compute",
+    "combination",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,11 @@ class Candidate:
     choose: str = ""
     """``depth`` or ``benchmark`` where one of the p is chosen."""
     group: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether accuracy is fitted to it, rather than told by it."""
+        return self.kind != "unfitted"
 
     @property
     def depths(self) -> Floats:

@@ -37,6 +37,8 @@ class Cells:
     items: Floats
     chance: Floats
     log_parameters: Floats
+    confidence: Floats
+    """NaN where missing."""
 
     @property
     def over_chance(self) -> Floats:
@@ -73,6 +75,7 @@ def cells(o: DomainObservations) -> Cells:
         items=items,
         chance=chance,
         log_parameters=np.asarray(o.log_parameters, dtype=float)[model],
+        confidence=np.full(len(model), np.nan) if o.confidence is None else o.confidence[complete],
     )
 
 

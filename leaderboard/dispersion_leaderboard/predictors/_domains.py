@@ -2,7 +2,8 @@
 
 The model's own mean on the other domains is the baseline that matters: it knows the model. D joins it as one slope
 estimated inside models, so a D that is only high for good models adds nothing. A regression on the mean of the *other*
-domains would leak: in training that mean falls where the row's own accuracy rises.
+domains would leak: in training that mean falls where the row's own accuracy rises. Beside it stands what knows as
+little: the mean confidence (AC) joined in the same way, and DoC, which is not fitted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dispersion_leaderboard.predictors._observations import DomainObservations, 
 from dispersion_leaderboard.predictors._results import DomainFit, DomainSignalFit, Estimate, WithinModel
 from dispersion_leaderboard.predictors._scores import estimate, weighted_spearman, weights
 from dispersion_leaderboard.predictors._target import at_chance, checked_chance, to_accuracy
+from dispersion_leaderboard.predictors._transfer import difference_of_confidences
 
 LEAST_DOMAINS = 8
 _NAN = float("nan")
@@ -41,6 +43,8 @@ _SIGNALS = (
     ("d", "D", "dispersion", "mean"),
     ("d-parameters", "D + log parameters", "dispersion", "parameters"),
     ("d-model-mean", "D + the model's mean on the other domains", "dispersion", "model-mean"),
+    ("ac-model-mean", "AC + the model's mean on the other domains", "confidence", "model-mean"),
+    ("doc", "DoC from the other domains, no fit", "confidence", "model-mean"),
 )
 
 
@@ -112,6 +116,7 @@ def ordered(o: DomainObservations) -> DomainObservations:
         items=np.asarray(o.items, dtype=float)[grid],
         chance=np.asarray(o.chance, dtype=float)[columns],
         log_parameters=np.asarray(o.log_parameters, dtype=float)[rows],
+        confidence=None if o.confidence is None else np.asarray(o.confidence, dtype=float)[grid],
     )
 
 
@@ -127,22 +132,24 @@ def _signals(c: Cells) -> tuple[DomainSignalFit, ...]:
     errors: dict[str, Floats] = {}
     found: list[DomainSignalFit] = []
     for name, label, kind, over in _SIGNALS:
-        if ("parameters" in name and not sized) or (models == 1 and name in ("mean", "d")):
+        if ("parameters" in name and not sized) or (kind == "confidence" and not np.isfinite(c.confidence).all()):
+            continue
+        if models == 1 and name in ("mean", "d"):
             # Of one model its own mean is the mean, and D beside it is D.
             continue
         over = over if over in errors else ""
         known = _known(name, c)
         errors[name] = 100 * np.abs(known - c.accuracy)
         unknown = None
-        if "model-mean" not in name and families >= 3:
+        if "model-mean" not in (name, over) and families >= 3:
             unknown = cell_scores(_unknown(name, c), c, name != "mean")
         gain, p = Estimate(0.0, _NAN, _NAN, "this is the mean"), _NAN
         if over:
             difference = errors[name] - errors[over]
             gain = cell_mean(difference, c)
-            if kind == "dispersion":
+            if kind != "baseline":
                 p = gain_p(sums_by_group(difference[:, None], c.domain, domains), 0)
-            if kind == "dispersion" and over != "model-mean" and models > 1:
+            if kind != "baseline" and over != "model-mean" and models > 1:
                 # Here D may do no more than tell good models from bad ones, of which there are few.
                 of_families = gain_p(sums_by_group(difference[:, None], c.family, families), 0)
                 p = max(p, of_families) if families >= 3 else _NAN
@@ -156,15 +163,22 @@ def _known(name: str, c: Cells) -> Floats:
     """Predicted accuracies, the domain left out."""
     if name == "mean":
         return _plain(leave_out(features(name, c), c.over_chance, c.domain), c)
-    if name == "d-model-mean":
-        x = np.column_stack([c.model, c.d])
+    if name in ("d-model-mean", "ac-model-mean"):
+        x = np.column_stack([c.model, c.d if name == "d-model-mean" else c.confidence])
         folds = LeaveOneGroupOut()
         return to_accuracy(cross_val_predict(OwnMeanAndSlope(), x, c.target, groups=c.domain, cv=folds), c.chance)
     if name == "model-mean":
-        code = np.unique(c.model, return_inverse=True)[1]
-        total = sums_by_group(c.over_chance[:, None], code, int(code.max()) + 1)[code, 0]
-        return _plain((total - c.over_chance) / (np.bincount(code)[code] - 1), c)
+        return _plain(_on_others(c.over_chance, c), c)
+    if name == "doc":
+        return difference_of_confidences(_on_others(c.accuracy, c), _on_others(c.confidence, c), c.confidence)
     return to_accuracy(leave_out(features(name, c), c.target, c.domain), c.chance)
+
+
+def _on_others(values: Floats, c: Cells) -> Floats:
+    """The model's mean over its other domains."""
+    code = np.unique(c.model, return_inverse=True)[1]
+    total = sums_by_group(values[:, None], code, int(code.max()) + 1)[code, 0]
+    return np.asarray((total - values) / (np.bincount(code)[code] - 1))
 
 
 def _unknown(name: str, c: Cells) -> Floats:

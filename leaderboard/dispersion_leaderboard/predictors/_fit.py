@@ -30,7 +30,7 @@ from dispersion_leaderboard.predictors._observations import Floats, Integers, Ob
 from dispersion_leaderboard.predictors._results import Increment, SignalFit, TaskFit
 from dispersion_leaderboard.predictors._rows import Rows
 from dispersion_leaderboard.predictors._scores import mean_by_family
-from dispersion_leaderboard.predictors._signal import Validated, validate, validate_mean
+from dispersion_leaderboard.predictors._signal import Validated, validate, validate_as_given, validate_mean
 from dispersion_leaderboard.predictors._target import at_chance, checked_chance, to_target
 
 _NO_SIGNAL_SHARE = 0.9
@@ -211,7 +211,8 @@ def _fit_signals(task: _Task, memory: Cache) -> tuple[list[_Fitted], tuple[tuple
         elif (np.ptp(found[1].features, axis=0) == 0).all() or np.ptp(found[1].target) == 0:
             left_out.append((candidate.label, f"it, or the accuracy, is the same for all {models} models that have it"))
         else:
-            fitted.append((candidate, *found, memory.call(validate, found[1])))
+            validated = memory.call(validate if candidate.fits else validate_as_given, found[1])
+            fitted.append((candidate, *found, validated))
     return fitted, tuple(left_out)
 
 

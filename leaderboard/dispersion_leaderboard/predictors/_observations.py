@@ -18,7 +18,8 @@ class Signal:
     label: str
     """As shown: ``D wiki, last layer``, ``log parameters``."""
     kind: str
-    """``dispersion``, ``perplexity``, ``size``, ``compute`` or ``benchmark``."""
+    """``dispersion``, ``perplexity``, ``confidence``, ``likelihood``, ``geometry``, ``gap``, ``size``, ``compute``,
+    ``benchmark``, or ``unfitted``: an accuracy as it was predicted, which nothing is fitted to."""
     values: Floats
     """[n], or [n, depths] for a profile on a common grid of relative depths from 0 to 1; NaN where missing."""
     group: str
@@ -70,3 +71,5 @@ class DomainObservations:
     """[k]; NaN where not known."""
     log_parameters: Floats
     """[n]; NaN where not known."""
+    confidence: Floats | None = None
+    """[n, k] mean confidence in the answers; NaN where missing."""

@@ -153,7 +153,7 @@ class TaskFit:
     left_out: tuple[tuple[str, str], ...] = ()
     """(label, why) of the signals that could not be fitted."""
     tried: int = 0
-    """Label-free signals among ``signals``: what ``best`` was chosen from and is corrected for."""
+    """Label-free signals fitted among ``signals``: what ``best`` was chosen from and is corrected for."""
     best: str | None = None
     """The label-free signal that errs least on families left out, relative to the mean on the same models."""
     best_with_labels: str | None = None
@@ -182,7 +182,7 @@ class DomainSignalFit:
     name: str
     label: str
     kind: str
-    """``baseline`` or ``dispersion``."""
+    """``baseline``, ``dispersion`` or ``confidence``."""
     known: Scores
     """The domain left out, the model seen on the others; intervals resample families and domains."""
     unknown: Scores | None
@@ -191,12 +191,12 @@ class DomainSignalFit:
     over: str
     """Name of the baseline it has to beat."""
     gain: Estimate
-    """MAE less that of ``over``, paired (model known); negative where D helps."""
+    """MAE less that of ``over``, paired (model known); negative where the signal helps."""
     p: float
     """Of ``gain``, one-sided, sign flips of whole domains; without the model's mean also of whole families, and the
     larger p counts. NaN for a baseline, and where families are fewer than three."""
     p_adjusted: float
-    """Holm, over the D signals tried."""
+    """Holm, over the signals tried."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispersion_leaderboard.records._clean import REDACTED, clean, is_absolute, last_part
+from dispersion_leaderboard.records._values import mapping
 
 # Model arguments that change no credential and no place, and that a reader needs to run a model again.
 _SHOWN = frozenset(
@@ -88,9 +89,9 @@ def parse_arguments(given: object) -> dict[str, Any]:
 
 def read_model(run: dict[str, Any], record: dict[str, Any]) -> Model:
     """The model of a run; ``record`` is any dispersion record of it, or empty."""
-    config = _dict(run.get("config"))
+    config = mapping(run.get("config"))
     given = parse_arguments(config.get("model_args"))
-    described, engine = _dict(record.get("model")), _dict(record.get("engine"))
+    described, engine = mapping(record.get("model")), mapping(record.get("engine"))
     sha = clean(config.get("model_sha"))
     named_by = next((key for key in _NAMES if given.get(key)), "pretrained")
     raw = _text(given.get(named_by) or run.get("model_name")) or "?"
@@ -145,7 +146,3 @@ def _is_plain(value: object) -> bool:
 
 def _text(value: object) -> str:
     return str(value) if _is_plain(value) else ""
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import islice
@@ -14,6 +13,9 @@ from typing import Any
 from dispersion_leaderboard.records._clean import clean
 from dispersion_leaderboard.records._command import USUAL, command
 from dispersion_leaderboard.records._model import Model, read_model
+from dispersion_leaderboard.records._screens import of_screen, screened
+from dispersion_leaderboard.records._signals import read_signals, signals_of_group
+from dispersion_leaderboard.records._values import integer, is_number, mapping, number
 
 LARGEST = 64 * 2**20
 """Bytes of a results file. Those of 57 subjects with every layer of a large model take 2 MB."""
@@ -82,28 +84,46 @@ def _rows(run: dict[str, Any], name: str) -> Iterator[Row]:
     for task, values in run["results"].items():
         if not isinstance(values, dict):
             continue
-        of_task = shared | _of_task(run, task, records.get(task, {})) | {"parent": clean(parents.get(task))}
+        config, record = run["configs"].get(task), records.get(task, {})
+        of_task = shared | _of_task(run, task, record) | {"parent": clean(parents.get(task)), "signal": False}
+        if (screen := screened(config)) is not None:
+            of_task |= of_screen(task, screen, model)
         of_task["record"] = _hash(of_task, _IDENTITY)
-        better = _dict(_dict(run.get("higher_is_better")).get(task))
+        better = mapping(mapping(run.get("higher_is_better")).get(task))
         for key, value in values.items():
             metric, comma, kept = key.partition(",")
-            if not comma or metric.endswith("_stderr") or not _is_number(value):
+            if not comma or metric.endswith("_stderr") or not is_number(value):
                 continue
             row = of_task | {
                 "metric": clean(metric),
                 "filter": clean(kept),
                 "value": float(value),
-                "stderr": _number(values.get(f"{metric}_stderr,{kept}")),
+                "stderr": number(values.get(f"{metric}_stderr,{kept}")),
                 "higher_is_better": better.get(metric) if isinstance(better.get(metric), bool) else None,
-                "how": f"lm_eval {shared['lm_eval']}".strip(),
             }
-            if metric.startswith("dispersion") and (record := records.get(task)):
+            row.setdefault("how", f"lm_eval {shared['lm_eval']}".strip())
+            if screen is not None and metric == "gap" and row["stderr"] is None:
+                row["stderr"] = number(screen.get("stderr_over_tokens"))
+            if metric.startswith("dispersion") and record:
                 row["how"] = f"definition {row['definition']}"
                 if metric == "dispersion":
                     row |= _profile(record) | {
-                        "how": f"{row['how']}: {clean(_dict(record['definition']).get('headline'))}"
+                        "how": f"{row['how']}: {clean(mapping(record['definition']).get('headline'))}"
                     }
             yield row
+        if screen is None:
+            yield from (
+                of_task | {"signal": True, "filter": ""} | of_signal for of_signal in _signals(run, task, records)
+            )
+
+
+def _signals(run: dict[str, Any], task: str, records: dict[str, dict[str, Any]]) -> Iterator[Row]:
+    """Of a task by its record; of a group by those of its tasks."""
+    if record := records.get(task, {}):
+        return read_signals(record, _definition(record))
+    if task in run["configs"]:
+        return iter(())
+    return signals_of_group([records.get(leaf, {}) for leaf in _leaves(run, task)])
 
 
 _CONFIGURATION = (
@@ -135,7 +155,7 @@ def _of_run(run: dict[str, Any], model: Model) -> Row:
         "tokenizer": model.tokenizer,
         "chat_template": _digest(run.get("chat_template"), run.get("chat_template_sha")),
         "system_prompt": _digest(run.get("system_instruction"), run.get("system_instruction_sha")),
-        "device": clean(_dict(run.get("config")).get("device")),
+        "device": clean(mapping(run.get("config")).get("device")),
         "lm_eval": clean(run.get("lm_eval_version")),
         "transformers": clean(run.get("transformers_version")),
         "date": _date(run.get("date")),
@@ -145,28 +165,28 @@ def _of_run(run: dict[str, Any], model: Model) -> Row:
 
 def _record(config: object) -> dict[str, Any]:
     """What our tasks wrote; in other tasks' metadata ``--metadata`` leaves its options under the same name."""
-    record = _dict(_dict(_dict(config).get("metadata")).get("dispersion"))
+    record = mapping(mapping(mapping(config).get("metadata")).get("dispersion"))
     return record if isinstance(record.get("definition"), dict) else {}
 
 
 def _of_task(run: dict[str, Any], task: str, record: dict[str, Any]) -> Row:
-    config, corpus = _dict(run["configs"].get(task)), _dict(record.get("corpus"))
+    config, corpus = mapping(run["configs"].get(task)), mapping(record.get("corpus"))
     leaves = _leaves(run, task)
-    samples = [_dict(_dict(run.get("n-samples")).get(leaf)) for leaf in leaves]
+    samples = [mapping(mapping(run.get("n-samples")).get(leaf)) for leaf in leaves]
     n, n_original = _total(samples, "effective"), _total(samples, "original")
     return {
         "task": clean(task),
         "base_task": clean(record.get("base_task")),
         "group": task not in run["configs"],
-        "version": clean(_dict(run.get("versions")).get(task)),
-        "task_hash": clean(_dict(run.get("task_hashes")).get(task))[:64],
+        "version": clean(mapping(run.get("versions")).get(task)),
+        "task_hash": clean(mapping(run.get("task_hashes")).get(task))[:64],
         "n_shot": _shots(run, task, leaves),
         "n": n,
         "n_original": n_original,
         # --samples leaves documents out, too, and says so nowhere else.
-        "limited": _dict(run.get("config")).get("limit") is not None or (n or 0) < (n_original or 0),
+        "limited": mapping(run.get("config")).get("limit") is not None or (n or 0) < (n_original or 0),
         "choices": _choices(config),
-        "kind": clean(_dict(record.get("definition")).get("kind")),
+        "kind": clean(mapping(record.get("definition")).get("kind")),
         "definition": _definition(record),
         "corpus": clean(corpus.get("name")),
         "corpus_hash": clean(corpus.get("hash"))[:64],
@@ -179,12 +199,12 @@ def _definition(record: dict[str, Any]) -> str:
 
     Earlier records say the window beside their definition.
     """
-    definition = _dict(record.get("definition"))
-    version = _integer(definition.get("version"))
+    definition = mapping(record.get("definition"))
+    version = integer(definition.get("version"))
     told = [] if version is None else [str(version)]
     if definition.get("kind") == "corpus":
-        window = _integer(definition.get("window", record.get("window")))
-        least = _integer(definition.get("min_vectors"))
+        window = integer(definition.get("window", record.get("window")))
+        least = integer(definition.get("min_vectors"))
         told += [f"windows of {window}"] if window not in (None, USUAL["window"]) else []
         told += [f"of at least {least} vectors"] if least not in (None, USUAL["min_vectors"]) else []
     return ", ".join(told)
@@ -193,7 +213,7 @@ def _definition(record: dict[str, Any]) -> str:
 def _parents(run: dict[str, Any]) -> dict[str, str]:
     """The first group that names a task."""
     parents: dict[str, str] = {}
-    for group, below in _dict(run.get("group_subtasks")).items():
+    for group, below in mapping(run.get("group_subtasks")).items():
         for task in below if isinstance(below, list) else []:
             if isinstance(task, str):
                 parents.setdefault(task, group)
@@ -202,7 +222,7 @@ def _parents(run: dict[str, Any]) -> dict[str, str]:
 
 def _leaves(run: dict[str, Any], task: str) -> list[str]:
     """The tasks below a group, each once, however the groups name each other."""
-    groups = _dict(run.get("group_subtasks"))
+    groups = mapping(run.get("group_subtasks"))
     seen, waiting, leaves = {task}, [task], []
     while waiting:
         below = groups.get(waiting[-1])
@@ -217,7 +237,7 @@ def _leaves(run: dict[str, Any], task: str) -> list[str]:
 
 
 def _profile(record: dict[str, Any]) -> Row:
-    within = _dict(record.get("within"))
+    within = mapping(record.get("within"))
     mean, stderr = within.get("mean"), within.get("stderr")
     if not isinstance(mean, list) or not 0 < len(mean) <= _DEEPEST_PROFILE:
         return {}
@@ -225,15 +245,15 @@ def _profile(record: dict[str, Any]) -> Row:
     if record.get("layers", every) != every:
         return {}  # vLLM may show the last hidden state alone, which is no profile
     errors = stderr if isinstance(stderr, list) and len(stderr) == len(mean) else [None] * len(mean)
-    return {"profile": [_number(v) for v in mean], "profile_stderr": [_number(v) for v in errors]}
+    return {"profile": [number(v) for v in mean], "profile_stderr": [number(v) for v in errors]}
 
 
 def _shots(run: dict[str, Any], task: str, leaves: list[str]) -> int | None:
     """lm_eval to 0.4.8 says nothing of a group, so that of its tasks where they agree."""
-    told = _dict(run.get("n-shot"))
+    told = mapping(run.get("n-shot"))
     if task in told:
-        return _integer(told[task])
-    of_leaves = {_integer(told.get(leaf, _dict(run["configs"].get(leaf)).get("num_fewshot"))) for leaf in leaves}
+        return integer(told[task])
+    of_leaves = {integer(told.get(leaf, mapping(run["configs"].get(leaf)).get("num_fewshot"))) for leaf in leaves}
     return of_leaves.pop() if len(of_leaves) == 1 else None
 
 
@@ -247,8 +267,8 @@ def _choices(config: dict[str, Any]) -> int | None:
 
 
 def _total(samples: list[dict[str, Any]], key: str) -> int | None:
-    counts = [_integer(s.get(key)) for s in samples]
-    return _integer(sum(c for c in counts if c is not None)) if counts and None not in counts else None
+    counts = [integer(s.get(key)) for s in samples]
+    return integer(sum(c for c in counts if c is not None)) if counts and None not in counts else None
 
 
 def _digest(text: object, sha: object) -> str:
@@ -264,27 +284,9 @@ def _hash(row: Row, keys: tuple[str, ...]) -> str:
 
 def _date(value: object) -> str:
     """ISO 8601 in UTC; "" where the file does not say. lm_eval writes seconds since 1970."""
-    if not _is_number(value):
+    if not is_number(value):
         return ""
     try:
         return datetime.fromtimestamp(float(value), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")  # type: ignore[arg-type]
     except (OverflowError, ValueError, OSError):
         return ""
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _is_number(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
-    )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if _is_number(value) else None  # type: ignore[arg-type]
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from dispersion_leaderboard.records._conventions import Conventions
 from dispersion_leaderboard.records._read import BadFile, Row, read_rows
+from dispersion_leaderboard.records._screens import join_screens
 from dispersion_leaderboard.records._source import Found, results_files, results_folder
 
 _WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -61,9 +62,10 @@ _MEASURED = pa.schema(
         )
     ]
     + [(name, pa.int64()) for name in ("parameters", "n_shot", "n", "n_original", "choices")]
-    + [(name, pa.bool_()) for name in ("on_hub", "group", "limited", "higher_is_better")]
+    + [(name, pa.bool_()) for name in ("on_hub", "group", "limited", "higher_is_better", "signal")]
     + [("value", pa.float64()), ("stderr", pa.float64())]
     + [(name, pa.list_(pa.float64())) for name in ("profile", "profile_stderr")]
+    + [("quantiles", pa.list_(pa.float32()))]
 )
 _ORDER = ["model", "entry", "task", "n_shot", "metric", "filter", "source"]
 _CHUNK = 50
@@ -79,7 +81,7 @@ class Records:
     """``record``, ``entry``, ``model``, ``task``, ``source``, ``date``, ``replaced_by``, ``why``: what a newer or
     fuller run stands in for."""
     skipped: tuple[tuple[str, str], ...]
-    """(file, why) of what could not be read."""
+    """(file, why) of what could not be read, and of screens of models of which nothing else is known."""
 
 
 def read_records(sources: Sequence[str], conventions: Conventions, cache: Path | None = None) -> Records:
@@ -103,8 +105,12 @@ def read_records(sources: Sequence[str], conventions: Conventions, cache: Path |
     del measured
     # Reading leaves Arrow's pool several times as large as what was read.
     pa.default_memory_pool().release_unused()
+    table, alone = join_screens(table)
+    if table.empty:
+        raise SystemExit(f"leaderboard: only screens below {', '.join(sources)}; a board needs results of lm_eval, too")
     table, superseded = _settled(_described(table, conventions))
-    return Records(table.sort_values(_ORDER, kind="stable", ignore_index=True), superseded, tuple(skipped))
+    table = table.sort_values(_ORDER, kind="stable", ignore_index=True)
+    return Records(table, superseded, tuple(sorted([*skipped, *alone])))
 
 
 def write_parquet(table: pd.DataFrame, file: Path) -> None:
@@ -257,7 +263,7 @@ def _described(table: pd.DataFrame, conventions: Conventions) -> pd.DataFrame:
 def _settled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A full run before a limited one, then the newest; the file's name where both say the same."""
     columns = ["record", "entry", "model", "task", "source", "date", "limited"]
-    runs = table[columns].drop_duplicates(["source", "task"]).astype(dict.fromkeys(columns[:-1], str))
+    runs = table[columns].drop_duplicates(["source", "task", "entry"]).astype(dict.fromkeys(columns[:-1], str))
     runs = runs.sort_values(
         ["record", "limited", "date", "source"], ascending=[True, True, False, False], kind="stable"
     )
@@ -271,6 +277,7 @@ def _settled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     superseded = lost.assign(why=why)[["record", "entry", "model", "task", "source", "date", "replaced_by", "why"]]
     if lost.empty:
         return table, superseded.reset_index(drop=True)
-    gone = set(zip(lost["source"], lost["task"], strict=True))
-    keep = [pair not in gone for pair in zip(table["source"].astype(str), table["task"].astype(str), strict=True)]
+    gone = set(zip(lost["source"], lost["task"], lost["entry"], strict=True))
+    runs_of_rows = zip(*(table[name].astype(str) for name in ("source", "task", "entry")), strict=True)
+    keep = [run not in gone for run in runs_of_rows]
     return table[keep], superseded.sort_values(["model", "task", "date", "source"], ignore_index=True)

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from dispersion_leaderboard.board import domain_observations, lay_out, observations
+from dispersion_leaderboard.board import domain_observations, labelled, lay_out, observations
 from dispersion_leaderboard.predictors import TaskFit, fit_domains, fit_task
-from dispersion_leaderboard.records import Conventions, read_records, results_files, results_folder
+from dispersion_leaderboard.records import SIGNALS, Conventions, read_records, results_files, results_folder
 from dispersion_leaderboard.requests import QueueView
 from dispersion_leaderboard.site._changelog import FILE as CHANGELOG
 from dispersion_leaderboard.site._changelog import changelog
@@ -43,7 +43,13 @@ class Built:
     """(file, why) of what could not be read."""
 
 
-def build(sources: Sequence[str], out: Path, conventions: Conventions, queue: QueueView | None = None) -> Built:
+def build(
+    sources: Sequence[str],
+    out: Path,
+    conventions: Conventions,
+    queue: QueueView | None = None,
+    source_task: str | None = None,
+) -> Built:
     """Reads, fits and renders; an unchanged page is left alone, one that is no longer made is removed.
 
     The same records and the same queue give the same bytes, whether the folder was empty before or holds an earlier
@@ -54,6 +60,7 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions, queue: Qu
         out: an empty folder, or one built before.
         conventions: for all that is said of a model beside its measurements.
         queue: gets a page of its own.
+        source_task: a labelled benchmark from which accuracy on the others is predicted without a fit (DoC, ATC).
 
     Raises:
         SystemExit: for a user's mistake, in one line; the folder is as it was.
@@ -65,12 +72,13 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions, queue: Qu
     cache = out.parent / f".{out.name}-cache"
     records = read_records(sources, conventions, cache)
     many = records.table["entry"].nunique() >= _MANY
-    pages, output = Pages(queue=queue is not None), _open(out)
+    pages = Pages(queue=queue is not None)
     with Workers(many) as workers:
         workers.warm(_load_predictors)
         board = lay_out(records, conventions)
         events = changelog(records, out / CHANGELOG)
-        sets = observations(board)
+        sets = observations(board, None if source_task is None else labelled(board, source_task))
+        output = _open(out)
         fitting = workers.map(partial(fit_task, cache=cache / "fits"), sets)
         across_domains = workers.map(partial(fit_domains, cache=cache / "fits"), [domain_observations(board)])
         write_models(output, pages, board, records, cache)
@@ -87,8 +95,8 @@ def build(sources: Sequence[str], out: Path, conventions: Conventions, queue: Qu
         # Backwards: of a model's several rows the first, which is the best, has the last word.
         paths = dict(zip(board.entries["model"][::-1], board.entries["path"][::-1], strict=True))
         write_queue(output, pages, queue, paths)
-    for name in ("compare", "method"):
-        output.write(f"{name}.html", pages.render(f"{name}.html", f"{name}.html"))
+    output.write("compare.html", pages.render("compare.html", "compare.html"))
+    output.write("method.html", pages.render("method.html", "method.html", signals=SIGNALS))
     output.write("README.md", _card(board.entries["model"][board.entries["on_hub"].astype(bool)]))
     output.write("assets/vendor/vega.js", javascript(cache))
     for path, content in bundled.items():

@@ -52,7 +52,7 @@ def _in_order(log: list[Event]) -> list[Event]:
 
 def _from_records(records: Records) -> list[Event]:
     columns = ["record", "entry", "model", "task", "source", "date"]
-    kept = records.table[[*columns, "limited"]].drop_duplicates(["source", "task"])
+    kept = records.table[[*columns, "limited"]].drop_duplicates(["source", "task", "entry"])
     lost = records.superseded[columns]
     # Where the run that stands is limited, all of them are; else those that a full one stands in for.
     by_full = records.superseded["why"].str.contains("--limit", regex=False)

@@ -15,6 +15,15 @@ Cell = Any
 
 MISSING = "–"
 _SHOWN_BY_DEFAULT = {"dispersion": 3, "perplexity": 1, "accuracy": 6}
+_NUMBERS = {
+    "dispersion": ("D, last hidden state", "number"),
+    "perplexity": ("Bits per byte", "number"),
+    "accuracy": ("Accuracy, %", "percent"),
+    "prompts": ("D of prompts, last hidden state", "number"),
+    "answers": ("Mean confidence, %", "percent"),
+    "gap": ("G of the output matrix", "number"),
+}
+"""Heading and form of what is measured, by kind of column."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +68,9 @@ def fields_of(board: Board, fits: list[TaskFit]) -> list[Field]:
         Field("coverage", "Coverage", "Model", "coverage", bool(board.ranked)),
         Field("score", "Mean accuracy over chance", "Accuracy, %", "percent", len(board.ranked) > 1),
     ]
-    groups = {
-        "dispersion": ("D, last hidden state", "number"),
-        "perplexity": ("Bits per byte", "number"),
-        "accuracy": ("Accuracy, %", "percent"),
-        "prompts": ("D of prompts, last hidden state", "number"),
-    }
-    for kind, (group, form) in groups.items():
+    for kind, (group, form) in _NUMBERS.items():
         fields += [
-            Field(board.columns[i].key, board.columns[i].label, group, form, i in few) for i in board.of_kind(kind)
+            Field(board.columns[i].key, board.columns[i].label, group, form, i in few) for i in _positions(board, kind)
         ]
     fitted = [fit for fit in fits if fit.status == "fitted"]
     for k, fit in enumerate(fitted):
@@ -79,7 +82,7 @@ def fields_of(board: Board, fits: list[TaskFit]) -> list[Field]:
 def rows_of(board: Board, fits: list[TaskFit]) -> list[list[Cell]]:
     """One list of cells an entry, in the order of the fields."""
     predictions = [{p.entry: p for p in fit.predictions} for fit in fits if fit.status == "fitted"]
-    order = [i for kind in ("dispersion", "perplexity", "accuracy", "prompts") for i in board.of_kind(kind)]
+    order = [i for kind in _NUMBERS for i in _positions(board, kind)]
     rows = []
     for i, about in enumerate(board.entries.to_dict("records")):
         missing = [board.columns[j].label for j in board.ranked if not math.isfinite(board.values[i, j])]
@@ -102,6 +105,14 @@ def rows_of(board: Board, fits: list[TaskFit]) -> list[list[Cell]]:
         row += [_interval(of_task.get(about["entry"])) for of_task in predictions]
         rows.append(row)
     return rows
+
+
+def _positions(board: Board, kind: str) -> list[int]:
+    """Of what answers say of themselves only AC, of whole benchmarks: the pages of models hold all."""
+    found = board.of_kind(kind)
+    if kind != "answers":
+        return found
+    return [i for i in found if board.columns[i].metric == "confidence" and not board.columns[i].in_group]
 
 
 def text_of(field: Field, cell: Cell) -> str:

@@ -118,7 +118,7 @@ def _task(rows: list[dict[str, Any]], numbers: dict[str, int]) -> dict[str, Any]
 
 def _digests(board: Board, records: Records) -> dict[str, str]:
     """Of everything that a page is made from, entry by entry, without making it."""
-    hashed = _row_hashes(records.table.drop(columns=["profile", "profile_stderr"]))
+    hashed = _row_hashes(records.table.drop(columns=["profile", "profile_stderr", "quantiles"]))
     for name in ("profile", "profile_stderr"):
         hashed = hashed ^ _list_hashes(records.table[name])
     by_row = (

@@ -105,3 +105,25 @@ def test_holes_and_order_change_nothing_else():
         items=o.items[grid],
     )
     assert repr(fit_domains(shuffled)) == repr(fit)
+
+
+def test_confidence_and_doc_stand_beside_d_and_are_what_they_say():
+    o = domains(0.0, 0)
+    confidence = np.clip(o.accuracy + 0.1 + np.random.default_rng(1).normal(0, 0.02, o.accuracy.shape), 0, 1)
+    fit = fit_domains(replace(o, confidence=confidence))
+    plain = [s.name for s in fit_domains(o).signals]
+    assert [s.name for s in fit.signals] == [*plain, "ac-model-mean", "doc"]
+    doc = []
+    for j in range(30):
+        others = np.arange(30) != j
+        moved = o.accuracy[:, others].mean(1) - (confidence[:, others].mean(1) - confidence[:, j])
+        doc.append(np.abs(np.clip(moved, 0, 1) - o.accuracy[:, j]))
+    found = _named(fit, "doc")
+    assert found.known.mae.value == pytest.approx(100 * np.mean(doc)) and found.unknown is None
+    assert found.over == "model-mean" and found.gain.high < 0 and found.p_adjusted <= 0.05
+    assert _named(fit, "ac-model-mean").known.mae.value < _named(fit, "d-model-mean").known.mae.value
+    # D is asked about as before, and beside it.
+    assert repr(_named(fit, "d-model-mean").known) == repr(_named(fit_domains(o), "d-model-mean").known)
+    assert not fit.beats_baseline
+    confidence[2, 3] = np.nan
+    assert [s.name for s in fit_domains(replace(o, confidence=confidence)).signals] == plain

@@ -105,7 +105,7 @@ def _cells(models=8, families=4, domains=6, seed=0):
     model, domain = (v.ravel() for v in np.indices((models, domains)))
     d, target, accuracy, size = rng.normal(size=(4, models * domains))
     nothing = np.zeros(len(d))
-    return Cells(model, model % families, domain, d, target, accuracy, nothing, nothing, size).take(
+    return Cells(model, model % families, domain, d, target, accuracy, nothing, nothing, size, nothing).take(
         np.arange(3, len(d))
     )
 
