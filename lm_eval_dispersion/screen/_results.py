@@ -16,15 +16,10 @@ from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.pages import write_beside
 from lm_eval_dispersion.screen._draws import SEED
 from lm_eval_dispersion.screen._screen import Score, Screened
+from lm_eval_dispersion.screen._sets import task_name
 
 VERSION = 1
 """Raised when a number for the same model and tokens changes."""
-
-
-def task_name(set_name: str) -> str:
-    """What a token set is called among tasks."""
-    plain = Path(set_name[1:]).stem if set_name.startswith("@") else set_name
-    return "screen_" + re.sub(r"\W", "_", plain)
 
 
 def record(screened: Screened, set_name: str) -> dict[str, Any]:

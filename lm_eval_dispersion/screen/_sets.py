@@ -71,17 +71,26 @@ def check_sets(names: Sequence[str]) -> dict[str, list[str] | None]:
     """The words of each set that is asked for; None where a rule says them.
 
     Raises:
-        TaskError: for a name that is none, or a file that cannot be read.
+        TaskError: for a name that is none or would be another's, too, or a file that cannot be read.
     """
     found: dict[str, list[str] | None] = {}
+    called = dict.fromkeys(map(task_name, SETS), "")
     for name in names:
         if name.startswith("@"):
+            if called.setdefault(task_name(name), name) != name:
+                raise TaskError(f"{name} would be called {task_name(name)}, as another set is; rename the file")
             found[name] = _of_file(Path(name[1:]))
         elif name in SETS:
             found[name] = None if name == "digits" else _shipped(name)
         else:
             raise TaskError(f"no token set {name}; there are {', '.join(SETS)}, and @FILE with a word a line")
     return found
+
+
+def task_name(name: str) -> str:
+    """What a token set is called among tasks."""
+    plain = Path(name[1:]).stem if name.startswith("@") else name
+    return "screen_" + re.sub(r"\W", "_", plain)
 
 
 def make_sets(vocabulary: Vocabulary, wanted: dict[str, list[str] | None], rows: int) -> Sets:

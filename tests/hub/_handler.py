@@ -92,9 +92,9 @@ class Handler(BaseHTTPRequestHandler):
     def _send_blob(self, blob: Blob, answer: Answer, after: int | None) -> None:
         """All of a file, or the range that is asked for; cut after so many bytes."""
         start, end, status = 0, blob.size, answer.status
-        headers = dict(answer.headers) | {"Accept-Ranges": "bytes"}
+        headers = dict(answer.headers) | ({"Accept-Ranges": "bytes"} if self.hub.ranges else {})
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
-        if wanted and any(wanted.groups()):
+        if self.hub.ranges and wanted and any(wanted.groups()):
             first, last = wanted.groups()
             start = int(first) if first else max(0, end - int(last))
             end = min(end, int(last) + 1) if first and last else end
@@ -106,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             for piece in blob.read(start, end if after is None else min(end, start + after)):
                 self.wfile.write(piece)
+                with self.hub.lock:
+                    self.hub.sent += len(piece)
         if after is not None:
             self._cut()
 

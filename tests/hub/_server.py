@@ -60,6 +60,10 @@ class Hub(Faults):
     """The commits of each repository whose trees are held; None for all. Older ones are answered 404."""
     commits_per_hour: int | None = None
     """So many commits land with one token; more are answered 429 with Retry-After."""
+    ranges: bool = True
+    """Whether a part of a file is sent where a part is asked for; otherwise all of it, as some mirrors do."""
+    sent: int = 0
+    """Bytes of files that were sent so far."""
     hour: float = 3600.0
     """The seconds of that hour."""
     committed: dict[str, deque[float]] = field(default_factory=dict)
