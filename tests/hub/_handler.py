@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # headers and body are two writes: with Nagle each answer waits 40 ms
 
     def _handle(self) -> None:
+        time.sleep(self.hub.latency)
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"
@@ -106,8 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             for piece in blob.read(start, end if after is None else min(end, start + after)):
                 self.wfile.write(piece)
-                with self.hub.lock:
-                    self.hub.sent += len(piece)
+                self.hub.pace(len(piece))
         if after is not None:
             self._cut()
 

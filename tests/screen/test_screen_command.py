@@ -102,7 +102,7 @@ def test_results_are_in_lm_evals_form_and_the_leaderboard_reads_them(
         assert run.content["results"][task] == {"alias": task, "gap,none": record["gap"], "gap_stderr,none": "N/A"}
         assert run.content["configs"][task]["metadata"]["dispersion_screen"] == record
         assert run.record(task) is None
-    rows = read_records([tmp_path / "out"], read_conventions()).table
+    rows = read_records([str(tmp_path / "out")], read_conventions()).table
     gaps = rows[rows["metric"] == "gap"]
     assert sorted(gaps["task"]) == ["screen_digits", "screen_python"]
     assert sorted(gaps["value"]) == sorted(record["gap"] for record in told["screened"][0]["sets"])
