@@ -1,8 +1,8 @@
-"""``python -m benchmarks.screen``: what ``screen`` reads of a checkpoint, and how long it takes, here and over a network.
+"""``python -m benchmarks.screen``: what ``screen`` reads of a checkpoint, and how long it takes, here and from afar.
 
-Two checkpoints: a real one of 0.5 GB, and one of the size and shape of a 7B Qwen (152,064 x 4,096 in bfloat16, four shards,
-15 GB), whose files have holes where nothing is read. Each from its folder and from a server on this machine that answers
-ranges, waits before each answer, sends no faster than it is told to, and counts.
+Two checkpoints: a real one of 0.5 GB, and one of the size and shape of a 7B Qwen (152,064 x 4,096 in bfloat16, four
+shards, 15 GB), whose files have holes where nothing is read. Each from its folder and from a server on this machine
+that answers ranges, waits before each answer, sends no faster than it is told to, and counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=_workload.CACHE.parent) as name, served() as hub:
         synthetic = make_synthetic(Path(name))
         shares = []
-        for title, folder in (("SmolLM2-135M, float32", _workload.model_folder()), ("152k x 4096, 4 shards", synthetic)):
+        for title, folder in (
+            ("SmolLM2-135M, float32", _workload.model_folder()),
+            ("152k x 4096, 4 shards", synthetic),
+        ):
             model = f"org/{folder.name}"
             hub.add_model(model, folder)
             for sets in (("digits", "python"), SETS):
@@ -47,7 +50,14 @@ def main() -> None:
                     if where == "server" and hub.sent - sent != found.meter.bytes:
                         print(f"WRONG: {hub.sent - sent} bytes were sent, {found.meter.bytes} counted")
                     size, read = found.checkpoint.size, found.meter.bytes
-                    cells = [title, where, str(len(sets)), f"{size / 1e9:.2f} GB", f"{read / 1e6:.1f} MB", f"{read / size:.2%}"]
+                    cells = [
+                        title,
+                        where,
+                        str(len(sets)),
+                        f"{size / 1e9:.2f} GB",
+                        f"{read / 1e6:.1f} MB",
+                        f"{read / size:.2%}",
+                    ]
                     cells += [str(found.meter.requests), f"{found.seconds:.1f}"]
                     print(f"| {' | '.join(cells)} |", flush=True)
                     if folder == synthetic:
@@ -59,9 +69,9 @@ def main() -> None:
 
 def make_synthetic(folder: Path) -> Path:
     """A checkpoint of 15 GB with random rows where they are needed, and nothing elsewhere."""
+    from lm_eval_dispersion.screen._files import LocalFolder, Meter
     from lm_eval_dispersion.screen._sets import make_sets
     from lm_eval_dispersion.screen._vocabulary import read_vocabulary
-    from lm_eval_dispersion.screen._files import LocalFolder, Meter
 
     folder = folder / "synthetic-7b"
     folder.mkdir()
@@ -72,7 +82,9 @@ def make_synthetic(folder: Path) -> Path:
         file = folder / f"model-{shard + 1:05}-of-{SHARDS:05}.safetensors"
         head = ROWS * WIDTH * 2 if shard == SHARDS - 1 else 0
         rest = SHARD_BYTES - head
-        tensors = {f"model.layers.{shard}.rest.weight": {"dtype": "BF16", "shape": [rest // 2], "data_offsets": [0, rest]}}
+        tensors = {
+            f"model.layers.{shard}.rest.weight": {"dtype": "BF16", "shape": [rest // 2], "data_offsets": [0, rest]}
+        }
         if head:
             tensors["lm_head.weight"] = {"dtype": "BF16", "shape": [ROWS, WIDTH], "data_offsets": [rest, rest + head]}
         header = json.dumps(tensors).encode()
@@ -82,10 +94,9 @@ def make_synthetic(folder: Path) -> Path:
         where |= dict.fromkeys(tensors, file.name)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     sets = make_sets(read_vocabulary(LocalFolder(folder, Meter())), check_sets(SETS), ROWS)
-    needed = np.unique(np.concatenate([sets.general, sets.sample, *sets.domain.values(), *sum(sets.near.values(), [])]))
     drawn = np.random.default_rng(0)
     with file.open("r+b") as out:
-        for row in needed.tolist():
+        for row in sets.named.tolist():
             values = drawn.standard_normal(WIDTH).astype(np.float32)
             out.seek(8 + len(header) + rest + row * WIDTH * 2)
             out.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())

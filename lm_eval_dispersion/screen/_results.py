@@ -75,7 +75,9 @@ def results(screened: Screened) -> dict[str, Any]:
     of, scores = screened.checkpoint, {task_name(name): (name, score) for name, score in screened.scores.items()}
     told = {"pretrained": of.pretrained, "gguf_file": of.file, "revision": of.revision}
     return {
-        "results": {task: {"alias": task, "gap,none": s.gap, "gap_stderr,none": "N/A"} for task, (_, s) in scores.items()},
+        "results": {
+            task: {"alias": task, "gap,none": s.gap, "gap_stderr,none": "N/A"} for task, (_, s) in scores.items()
+        },
         "group_subtasks": {task: [] for task in scores},
         "configs": {
             task: {"task": task, "metadata": {"version": VERSION, "dispersion_screen": record(screened, name)}}

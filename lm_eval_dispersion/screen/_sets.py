@@ -1,9 +1,9 @@
 """Which tokens stand for a domain, which for everyday text, and which for chance: by rule, from the tokenizer alone.
 
-The paper's sets are not published, so these are ours. All but the chance sets follow from the spelling of tokens, and what is
-drawn is drawn by SHA-256, so that the same tokenizer gives the same tokens wherever and whenever, whatever else is asked for.
-An id stands for how frequent a token is: byte pair encoding numbers its merges in the order of their frequency in the text
-that it was trained on, and unigram pieces are sorted by probability.
+The paper's sets are not published, so these are ours. All but the chance sets follow from the spelling of tokens, and
+what is drawn is drawn by SHA-256, so that the same tokenizer gives the same tokens wherever and whenever, whatever else
+is asked for. An id stands for how frequent a token is: byte pair encoding numbers its merges in the order of their
+frequency in the text that it was trained on, and unigram pieces are sorted by probability.
 """
 
 from __future__ import annotations
@@ -65,6 +65,12 @@ class Sets:
     """Rows beyond all tokens: some of them."""
     padding_rows: int
     """How many there are."""
+
+    @property
+    def named(self) -> Ids:
+        """All that have a token, in order of id."""
+        near = [some for slots in self.near.values() for some in slots]
+        return np.unique(np.concatenate([self.general, self.sample, *self.domain.values(), *near]))
 
 
 def check_sets(names: Sequence[str]) -> dict[str, list[str] | None]:
@@ -179,7 +185,7 @@ def _hash(text: str) -> str:
 
 
 def _shipped(name: str) -> list[str]:
-    text = files("lm_eval_dispersion.screen").joinpath("words", f"{name}.txt").read_text(encoding="utf-8")
+    text = files("lm_eval_dispersion.screen").joinpath("words").joinpath(f"{name}.txt").read_text(encoding="utf-8")
     return text.split()
 
 

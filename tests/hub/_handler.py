@@ -107,8 +107,8 @@ class Handler(BaseHTTPRequestHandler):
         self._head(status, headers | {"Content-Length": str(end - start)})
         if self.command != "HEAD":
             for piece in blob.read(start, end if after is None else min(end, start + after)):
-                self.wfile.write(piece)
                 self.hub.pace(len(piece))
+                self.wfile.write(piece)
         if after is not None:
             self._cut()
 

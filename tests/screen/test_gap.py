@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from checkpoints import brute_force
 
 from lm_eval_dispersion.screen import between, gap, within
 from lm_eval_dispersion.screen._gap import gaps, left_out
-
-from checkpoints import brute_force
 
 DRAWN = np.random.default_rng(3)
 ROWS = DRAWN.standard_normal((40, 12)) * DRAWN.uniform(0.1, 9, (40, 1)) + 0.3
