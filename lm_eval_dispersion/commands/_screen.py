@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from lm_eval_dispersion.screen import Group, Ranked, Screened
 
 # Columns of the table: what does not fit is wrapped by the terminal rather than left out.
-_WIDTH = 110
+_WIDTH = 120
 
 
 def screen(
     models: Annotated[
-        list[str], typer.Argument(help="Folders, .gguf files, or names on the Hub: ORG/MODEL[@REVISION][/FILE.gguf].")
+        list[str],
+        typer.Argument(
+            help="Folders, .gguf files, or models on the Hub: ORG/MODEL, ORG/MODEL@REVISION, .../FILE.gguf."
+        ),
     ],
     tokens: Annotated[
         list[str],
@@ -32,7 +35,7 @@ def screen(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Which checkpoint, without running one: G of the output projection, from a few of its rows."""
+    """Which checkpoint, without running one: G over rows of its output matrix."""
     from tqdm import tqdm
 
     from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results
@@ -142,7 +145,7 @@ def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
     console.print(
         Text.assemble(
             (plain(group.set), "bold cyan"),
-            f": {score.tokens}{some} tokens against {score.general} everyday words; {plain(family)}, "
+            f": {score.tokens}{some} tokens against {score.general} everyday tokens; {plain(family)}, "
             f"tokenizer {group.vocabulary_hash[:8]}",
         ),
         soft_wrap=True,

@@ -154,7 +154,7 @@ def _score(checkpoint: Checkpoint, sets: Sets, name: str, rows: _Rows) -> Score:
         why = f", and {never} that were never trained" if never else ""
         raise Unscreenable(f"its tokenizer has {len(tokens)} tokens of it{why}; at least {FEWEST} are needed")
     if len(general) < FEWEST_GENERAL:
-        raise Unscreenable(f"{len(general)} everyday words are left beside it; at least {FEWEST_GENERAL} are needed")
+        raise Unscreenable(f"{len(general)} everyday tokens are left beside it; at least {FEWEST_GENERAL} are needed")
     u, v = rows.units[rows.at(tokens)], rows.units[rows.at(general)]
     value = gap(u, v)
     pool = rows.counting(np.setdiff1d(sets.sample, np.concatenate([sets.domain[name], sets.general])))

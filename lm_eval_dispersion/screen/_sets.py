@@ -160,7 +160,7 @@ def _general(vocabulary: Vocabulary, ordinary: Ids, excluded: set[int]) -> Ids:
         if (token := vocabulary.tokens[i]).startswith(_SPACES) and _WORD.fullmatch(token[1:]) and i not in excluded
     ]
     if len(words) < FEWEST_GENERAL:
-        raise Unscreenable(f"its tokenizer has {len(words)} everyday words, where {FEWEST_GENERAL} are needed")
+        raise Unscreenable(f"its tokenizer has {len(words)} everyday tokens, where {FEWEST_GENERAL} are needed")
     return np.array(sorted(i for _, i in sorted(words)[:GENERAL]), dtype=np.int64)
 
 

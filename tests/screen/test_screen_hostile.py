@@ -59,6 +59,28 @@ def test_the_gguf_is_read_as_its_source(tiny_gguf: Path, tiny: Path) -> None:
     assert ours.scores["python"].gap == pytest.approx(theirs.scores["python"].gap, abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["F32", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
+def test_quantised_rows_are_unpacked_as_whole_matrices_are(kind: str, tmp_path: Path, tiny_rows: Rows) -> None:
+    from gguf.quants import dequantize, quantize
+
+    from lm_eval_dispersion.screen._checkpoint import open_checkpoint
+    from lm_eval_dispersion.screen._files import Meter
+
+    packed = quantize(tiny_rows.astype(np.float32), gguf.GGMLQuantizationType[kind])
+    file = tmp_path / "tiny.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_token_list([f"t{i}" for i in range(2048)])
+    writer.add_tensor("token_embd.weight", packed, raw_dtype=gguf.GGMLQuantizationType[kind])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    matrix = open_checkpoint(str(file), Meter()).matrix
+    ids = [0, 1, 5, 700, 2047]
+    assert (matrix.dtype, matrix.rows, matrix.width) == (kind, 2048, 32)
+    np.testing.assert_array_equal(matrix.read(ids), dequantize(packed, gguf.GGMLQuantizationType[kind])[ids])
+
+
 @pytest.mark.parametrize("kind", ["safetensors", "gguf"])
 def test_damaged_headers(kind: str, tmp_path: Path, tiny: Path, tiny_gguf: Path) -> None:
     """Bytes of the header changed, put in, taken out, and the file cut, a hundred times."""
