@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
+from threading import Event
 from typing import Any
 
 from lm_eval_dispersion._errors import one_line
@@ -64,14 +64,16 @@ class HubFile:
         """As of ``File``, several at once."""
         if not spans:
             return []
-        first = self._read(spans[0])
+        given_up = Event()
+        first = self._read(spans[0], given_up)
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            return [first, *pool.map(self._read, spans[1:])]
+            return [first, *pool.map(lambda span: self._read(span, given_up), spans[1:])]
         finally:
+            given_up.set()  # where one fails, or Ctrl-C is pressed, none of the others waits any longer
             pool.shutdown(cancel_futures=True)
 
-    def _read(self, span: Span) -> bytes:
+    def _read(self, span: Span, given_up: Event) -> bytes:
         with told_in_one_line(self._repository):
             for attempt in range(_TRIES):
                 try:
@@ -82,8 +84,9 @@ class HubFile:
                     found = 2.0**attempt
                 if isinstance(found, bytes):
                     return found
-                time.sleep(found)
-        raise AssertionError  # the last attempt returns or raises
+                if given_up.wait(min(found, _LONGEST_WAIT)):
+                    break
+        raise Unscreenable("reading was given up")
 
     def _ask(self, span: Span, last: bool) -> bytes | float:
         """The bytes, or the seconds after which to ask again."""
@@ -98,11 +101,12 @@ class HubFile:
         timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
         with get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response:
             if url != self._url and response.status_code in (401, 403, 404):  # the link is too old
-                self._at = self._url
+                if self._at == url:
+                    self._at = self._url
                 return 0.0
             if response.status_code in _PASSING and not last:
                 asked = response.headers.get("Retry-After", "")
-                return min(_LONGEST_WAIT, float(asked) if asked.isdigit() else 1.0)
+                return float(asked) if asked.isdigit() else 1.0
             if response.status_code == 416:
                 raise Unscreenable(f"{self.name} is truncated: it ends before byte {end:,}")
             hf_raise_for_status(response)
@@ -151,13 +155,13 @@ def told_in_one_line(name: str) -> Iterator[None]:
     except errors.GatedRepoError:
         line = f"gated: ask for access at its page, https://huggingface.co/{name}, and sign in with `hf auth login`"
     except errors.RepositoryNotFoundError:
-        line = "no such folder, and no such model on the Hub (or it is private: sign in with `hf auth login`)"
+        line = "no such folder or file, and no such model on the Hub (or it is private: sign in with `hf auth login`)"
     except errors.RevisionNotFoundError:
         line = "no such revision of it on the Hub"
     except errors.HFValidationError:
         line = "no such folder or file, nor is it the name of a model on the Hub (ORG/MODEL)"
     except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError):
-        line = "not in the cache, and the Hub is switched off (HF_HUB_OFFLINE)"
+        line = "no such folder or file, nor is it in the cache of the Hub, which is switched off (HF_HUB_OFFLINE)"
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         refused = ": sign in with `hf auth login`" if status in (401, 403) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,6 +65,10 @@ class Hub(Faults):
     """Whether a part of a file is sent where a part is asked for; otherwise all of it, as some mirrors do."""
     sent: int = 0
     """Bytes of files that were sent so far."""
+    links: int | None = None
+    """Large files come from another host, by links that are good for so many requests; None sends them at once."""
+    link_uses: Counter[str] = field(default_factory=Counter)
+    """How often each link was followed."""
     latency: float = 0.0
     """Seconds before each answer."""
     bytes_per_second: float | None = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 from checkpoints import Rows, output_rows, texts
 from models import save_tiny_llama
@@ -31,3 +34,23 @@ def tiny_texts(tiny: Path) -> dict[int, str]:
 def shipped() -> dict[str, list[str] | None]:
     """The words of every built-in set."""
     return check_sets(["digits", "python", "medical", "law"])
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_rows: Rows) -> Path:
+    """The tiny model's output matrix and tokens in GGUF, as ``gguf`` writes them."""
+    file = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    vocabulary = json.loads((tiny / "tokenizer.json").read_text())["model"]["vocab"]
+    tokens = sorted(vocabulary, key=vocabulary.get)
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([token.encode() for token in tokens])
+    writer.add_token_types([3 if token == "<|endoftext|>" else 1 for token in tokens])
+    writer.add_token_merges(["a b"] * 50)
+    writer.add_tensor("token_embd.weight", tiny_rows.astype(np.float32))
+    writer.add_tensor("output.weight", tiny_rows.astype(np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file

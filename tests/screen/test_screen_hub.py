@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +31,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server asks to be waited for is not."""
-    monkeypatch.setattr("lm_eval_dispersion.screen._hub.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("lm_eval_dispersion.screen._hub._LONGEST_WAIT", 0.0)
 
 
 def test_rows_come_by_ranges_and_are_those_of_the_folder(hub: Hub, wide: Path) -> None:
@@ -117,7 +121,7 @@ def test_with_the_hub_switched_off_the_cache_is_read(
     asked = len(hub.asked)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert screen("org/model", SETS).read_hash == online.read_hash
-    with pytest.raises(Unscreenable, match=r"not in the cache, and the Hub is switched off"):
+    with pytest.raises(Unscreenable, match="cache of the Hub, which is switched off"):
         screen("org/other", SETS)
     assert len(hub.asked) == asked
 
@@ -133,3 +137,50 @@ def test_sharded_files_are_read_where_the_output_matrix_is(hub: Hub, tiny: Path,
     asked = {what for _, _, what in hub.asked if what.endswith(".safetensors")}
     assert asked == {found.checkpoint.matrix.file.name}
     assert np.isclose(found.checkpoint.size, sum(file.stat().st_size for file in tmp_path.glob("*.safetensors")))
+
+
+def test_a_link_to_another_server_is_asked_once_and_told_no_token(
+    hub: Hub, wide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    hub.add_model("org/wide", wide)
+    plain = screen("org/wide", SETS)
+    hub.links = 60  # each is good for so many requests
+    before = len(hub.asked)
+    found = screen("org/wide", SETS)
+    assert found.read_hash == plain.read_hash and found.meter.bytes == plain.meter.bytes
+    asked = [what for _, _, what in hub.asked[before:] if what == "model.safetensors"]
+    assert 1 < len(asked) < found.meter.requests / 4
+
+
+def test_gguf_files_on_the_hub_are_named_where_there_are_several(hub: Hub, tiny_gguf: Path) -> None:
+    whole = tiny_gguf.read_bytes()
+    hub.add_model("org/one", {"a.gguf": whole})
+    hub.add_model("org/two", {"a.gguf": whole, "b.gguf": whole[:-9000]})
+    here = screen(str(tiny_gguf), SETS)
+    for name in ("org/one", "org/two/a.gguf"):
+        assert screen(name, SETS).read_hash == here.read_hash
+    with pytest.raises(Unscreenable, match=r"2 GGUF files; name one, for instance org/two/a\.gguf"):
+        screen("org/two", SETS)
+    with pytest.raises(Unscreenable, match=r"b\.gguf is truncated"):
+        screen("org/two/b.gguf", SETS)
+
+
+def test_ctrl_c_while_the_server_is_slow_ends_in_one_line(hub: Hub, wide: Path, tmp_path: Path) -> None:
+    hub.add_model("org/wide", wide)
+    hub.bytes_per_second = 20_000  # minutes, for all that is needed
+    process = subprocess.Popen(
+        [str(Path(sys.executable).with_name("lm-eval-dispersion")), "screen", "org/wide"],
+        env={**hub.environment(tmp_path), "PATH": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while hub.sent < 100_000:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, "")
+    assert said.replace("\r", "\n").splitlines()[-1].strip() == "lm-eval-dispersion: interrupted"
