@@ -10,18 +10,19 @@ import sys
 import typer
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.commands import _compare, _doctor, _law, _rank, _show, _slices, _tasks
+from lm_eval_dispersion.commands import _compare, _doctor, _law, _rank, _screen, _show, _slices, _tasks
 
 app = typer.Typer(
-    help="Representation dispersion beside lm_eval: read runs, and check an installation.",
+    help="Representation dispersion beside lm_eval: read runs, screen checkpoints, and check an installation.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("show")(_show.show)
 app.command("compare")(_compare.compare)
-app.command("law")(_law.law)
 app.command("rank")(_rank.rank)
 app.command("slices")(_slices.slices)
+app.command("screen")(_screen.screen)
+app.command("law")(_law.law)
 app.command("doctor")(_doctor.doctor)
 app.command("tasks")(_tasks.tasks)
 

@@ -14,7 +14,7 @@ import pytest
 from lm_eval_dispersion.commands import main
 
 SCRIPT = str(Path(sys.executable).with_name("lm-eval-dispersion"))
-COMMANDS = ("show", "compare", "law", "rank", "slices", "doctor", "tasks")
+COMMANDS = ("show", "compare", "rank", "slices", "screen", "law", "doctor", "tasks")
 
 
 def test_help_fits_a_screen_and_names_every_command(
@@ -65,6 +65,7 @@ def test_help_and_show_start_without_any_heavy_library() -> None:
         (["law", "out", "--picture"], "--picture"),
         (["rank"], "results"),
         (["rank", "out", "--top", "0"], "--top"),
+        (["screen"], "models"),
         (["doctor", "now"], "now"),
         (["tasks", "now"], "now"),
         (["--version"], "--version"),

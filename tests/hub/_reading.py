@@ -67,7 +67,25 @@ def _file(request: Request) -> Answer:
     if path not in commit.files:
         raise Refusal(404, "Entry not found", "EntryNotFound")
     blob = commit.files[path]
-    return Answer(blob, {"ETag": f'"{blob.known_as}"', "X-Repo-Commit": commit.oid})
+    told = {"ETag": f'"{blob.known_as}"', "X-Repo-Commit": commit.oid}
+    if blob.large and request.hub.links is not None:
+        elsewhere = request.hub.url.replace("127.0.0.1", "localhost")
+        linked = {"X-Linked-Size": str(blob.told_size), "X-Linked-ETag": f'"{blob.known_as}"'}
+        place = f"{elsewhere}/elsewhere/{request.parts[1]}/{path}?signed={len(request.hub.asked)}"
+        return Answer(b"", told | linked | {"Location": place}, 302)
+    return Answer(blob, told)
+
+
+def _elsewhere(request: Request) -> Answer:
+    """A large file on another server, which signs for itself."""
+    name, path = request.parts
+    if request.token is not None:
+        raise Refusal(400, "Only one auth mechanism allowed")
+    with request.hub.lock:
+        request.hub.link_uses[request.option("signed")] += 1
+    if request.hub.links is None or request.hub.link_uses[request.option("signed")] > request.hub.links:
+        raise Refusal(403, "Request has expired")
+    return Answer(request.hub.repositories[f"models/{name}"].head.files[path])
 
 
 def _whoami(request: Request) -> Answer:
@@ -84,6 +102,7 @@ READING: tuple[Route, ...] = (
     ("GET", re.compile(rf"/api/{API_NAME}/tree/([^/]+)(?:/(.*))?"), "tree", _tree),
     ("GET POST", re.compile(rf"/api/{API_NAME}/paths-info/([^/]+)"), "paths-info", _paths_info),
     ("GET", re.compile(rf"/{PAGE_NAME}/resolve/([^/]+)/(.+)"), "resolve", _file),
+    ("GET", re.compile(r"/elsewhere/([^/]+/[^/]+)/(.+)"), "elsewhere", _elsewhere),
     ("GET", re.compile(r"/api/whoami-v2"), "whoami", _whoami),
     ("GET", re.compile(r"/api/models"), "models", listed),
 )
