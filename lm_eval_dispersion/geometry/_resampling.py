@@ -24,7 +24,7 @@ from lm_eval_dispersion.geometry._classes import (
 
 _MOST, _LEAST = 1000, 200
 # Products of a resample with all vectors; beyond, there are fewer resamples.
-_PRODUCTS = 2**33
+_PRODUCTS = 2**32
 # Numbers of resamples' weights at a time.
 _BLOCK = 2**22
 # Of two differences that are the same but for rounding.
