@@ -105,8 +105,9 @@ def weighted_sum(x: Tensor, weight: Tensor) -> Tensor:
     whole = x.shape[1] // _AT_ONCE * _AT_ONCE
     total = (weight[:, whole:].unsqueeze(1) @ x[:, whole:]).squeeze(1)
     if whole:
-        pieces = (weight[:, :whole].unflatten(1, (-1, 1, _AT_ONCE)), x[:, :whole].unflatten(1, (-1, _AT_ONCE)))
-        total += (pieces[0] @ pieces[1]).squeeze(2).sum(1)
+        many, _, d = x.shape
+        weights = weight[:, :whole].reshape(many, -1, 1, _AT_ONCE)
+        total += (weights @ x[:, :whole].reshape(many, -1, _AT_ONCE, d)).squeeze(2).sum(1)
     return total
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import entr, softmax
 
 from lm_eval_dispersion.record import ANSWER_SIGNALS, number
+from lm_eval_dispersion.seams import task_class
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def answer_signals(task: Any, doc: Any, results: Any) -> dict[str, float | None]
     try:
         choices = task.doc_to_choice(doc)
         loglikelihoods = [float(loglikelihood) for loglikelihood, _ in results]
-        if len(loglikelihoods) == 2 * len(choices) and "acc_mutual_info" in getattr(task, "_metric_fn_list", {}):
+        if len(loglikelihoods) == 2 * len(choices) and task_class.asks_for("acc_mutual_info", task):
             loglikelihoods = loglikelihoods[: len(choices)]
         if len(loglikelihoods) != len(choices):
             raise ValueError(f"{len(loglikelihoods)} log-likelihoods of {len(choices)} choices")
