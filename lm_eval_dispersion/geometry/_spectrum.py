@@ -84,7 +84,7 @@ def rankme(eigenvalues: Tensor, rank: int) -> Tensor:
 
 
 def participation_ratio(gram: Tensor) -> Tensor:
-    """(sum m_k)^2 / sum m_k^2 over the eigenvalues m_k of the centred covariance: 1 to min(n - 1, d), NaN where all are 0.
+    """(sum m_k)^2 / sum m_k^2 over the eigenvalues m_k of the centred covariance, 1 to min(n - 1, d); NaN if all are 0.
 
     Its IsoScore (Rudman et al. 2022, arXiv 2108.07344, algorithm 1) is (PR - 1) / (d - 1), exactly: their isotropy
     defect of the normalised variances is sqrt((d - sqrt(d PR)) / (d - sqrt d)), and their score is linear in PR.

@@ -100,7 +100,7 @@ def test_a_run_of_lm_eval_is_shown_with_the_numbers_of_its_results_file(out: Pat
     assert value(mmlu, "acc") == f"{acc['acc,none']:.4f} ± {acc['acc_stderr,none']:.4f}"
     signals = run["configs"]["dispersion_demo_mmlu"]["metadata"]["dispersion"]["signals"]
     shown = ", ".join(f"{k.replace('_', ' ')} {v['mean']:.4f} ± {v['stderr']:.4f}" for k, v in signals.items())
-    assert value(mmlu, "signals") == f"{shown} (n = 6)" and "signals" not in news
+    assert value(mmlu, "signals") == f"{shown} (n = 6)" and "\n    signals" not in news
     assert value(news, "counts").endswith("; left out: nothing")
     assert "windows of 512 tokens" in value(news, "measured") and "prompts whole" in value(mmlu, "measured")
     assert "no dispersion recorded: stock_question (wrap it: dispersion_stock_question)" in printed
