@@ -54,14 +54,23 @@ def command(run: dict[str, Any], model: Model, records: dict[str, dict[str, Any]
 
 
 def _unusual(definition: object) -> dict[str, Any]:
-    """What was asked for of a corpus' definition."""
-    if not isinstance(definition, dict) or definition.get("kind") != "corpus":
+    """What was asked for of a task's signals, and of a corpus' definition."""
+    if not isinstance(definition, dict):
         return {}
-    found = {name: definition.get(name) for name, usual in USUAL.items() if definition.get(name) not in (None, usual)}
-    layers = found.get("layers")
-    if layers != "last" and not (isinstance(layers, list) and all(type(layer) is int for layer in layers)):
-        found.pop("layers", None)
-    return {name: value for name, value in found.items() if name == "layers" or type(value) is int}
+    found: dict[str, Any] = {}
+    if definition.get("signals") == "all":
+        layers = definition.get("signal_layers")
+        found = {"signals": "all"} | ({"signal_layers": layers} if layers == "all" or _are_layers(layers) else {})
+    if definition.get("kind") != "corpus":
+        return found
+    asked = {name: definition.get(name) for name, usual in USUAL.items() if definition.get(name) not in (None, usual)}
+    layers = asked.pop("layers", None)
+    found |= {"layers": layers} if layers == "last" or _are_layers(layers) else {}
+    return found | {name: value for name, value in asked.items() if type(value) is int}
+
+
+def _are_layers(layers: object) -> bool:
+    return isinstance(layers, list) and all(type(layer) is int for layer in layers)
 
 
 def _generation(given: object) -> list[str]:

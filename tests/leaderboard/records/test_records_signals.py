@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,16 @@ def test_what_is_no_such_number_is_not_there(tmp_path: Path, signals: Any) -> No
 
 @pytest.mark.parametrize(
     "quantiles",
-    [None, [], QUANTILES[:100], [*QUANTILES[:100], None], QUANTILES[::-1], [2 * q for q in QUANTILES], {"0": 0.3}],
+    [
+        None,
+        [],
+        QUANTILES[:100],
+        [*QUANTILES[:100], None],
+        QUANTILES[::-1],
+        [2 * q for q in QUANTILES],
+        [*QUANTILES[:99], float("nan"), 10**400],
+        {"0": 0.3},
+    ],
 )
 def test_quantiles_that_are_none_leave_the_mean(tmp_path: Path, quantiles: Any) -> None:
     table = signals_of(tmp_path, with_record({"confidence": told(0.6, quantiles=quantiles)}))
@@ -130,3 +141,15 @@ def test_a_groups_confidence_is_the_mean_over_the_documents_of_its_tasks(tmp_pat
     assert row["stderr"] == pytest.approx(np.sqrt(sum(parts)))
     del run["configs"]["rivers"]["metadata"]["dispersion"]["signals"]
     assert "places" not in set(signals_of(tmp_path, run)["task"])
+
+
+@pytest.mark.parametrize("layers", ["last", "all", [0, 2], "many", [True], None])
+def test_signals_that_were_asked_for_are_in_the_command_that_runs_it_again(tmp_path: Path, layers: Any) -> None:
+    run = with_record({})
+    definition = run["configs"]["capitals"]["metadata"]["dispersion"]["definition"]
+    definition |= {"signals": "all", "signal_layers": layers}
+    (command,) = read(write(tmp_path, "a", run).parent).table["command"].unique()
+    asked = {"signals": "all"} | ({"signal_layers": layers} if layers in ("all", [0, 2]) else {})
+    told = json.loads(shlex.split(command)[-1])["dispersion"]
+    assert {name: value for name, value in told.items() if name.startswith("signal")} == asked
+    assert ("signal_layers" in command) == ("signal_layers" in asked)
