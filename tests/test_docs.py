@@ -15,7 +15,7 @@ from lm_eval_dispersion.corpora import TEXT_OPTIONS, demo_news
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-METRICS = {"dispersion_across", "dispersion_pearson", "dispersion_spearman"}
+METRICS = {"dispersion_across", "dispersion_pearson", "dispersion_spearman", "dispersion_without_first"}
 # Of the measured example, for --include_path.
 EXAMPLE_TASKS = REPOSITORY / "tests" / "leaderboard" / "example" / "tasks"
 NAMES = re.compile(r"^(?:(?:task|group|tag):| +-) *[\"']?(\w+)[\"']?$", re.M)
