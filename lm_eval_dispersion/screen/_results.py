@@ -73,7 +73,8 @@ def record(screened: Screened, set_name: str) -> dict[str, Any]:
 def results(screened: Screened) -> dict[str, Any]:
     """A results file's content; a task each token set."""
     of, scores = screened.checkpoint, {task_name(name): (name, score) for name, score in screened.scores.items()}
-    told = {"pretrained": of.pretrained, "gguf_file": of.file, "revision": of.revision}
+    gguf_file = of.file if of.file and of.file.endswith(".gguf") else None
+    told = {"pretrained": of.pretrained, "gguf_file": gguf_file, "revision": of.revision}
     return {
         "results": {
             task: {"alias": task, "gap,none": s.gap, "gap_stderr,none": "N/A"} for task, (_, s) in scores.items()

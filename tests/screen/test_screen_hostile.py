@@ -39,6 +39,27 @@ def test_the_gguf_is_read_as_its_source(tiny_gguf: Path, tiny: Path) -> None:
     assert ours.scores["python"].gap == pytest.approx(theirs.scores["python"].gap, abs=1e-3)
 
 
+def test_a_gguf_model_in_parts_is_read_from_whichever_part_has_the_rows(
+    tmp_path: Path, tiny_gguf: Path, tiny_rows: Rows
+) -> None:
+    whole = gguf.GGUFReader(tiny_gguf)
+    writer = gguf.GGUFWriter(tmp_path / "tiny.gguf", "llama", split_max_tensors=1)
+    writer.add_token_list(whole.fields["tokenizer.ggml.tokens"].contents())
+    writer.add_token_types(whole.fields["tokenizer.ggml.token_type"].contents())
+    writer.add_tensor("token_embd.weight", tiny_rows.astype(np.float32))
+    writer.add_tensor("output.weight", tiny_rows.astype(np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    parts = sorted(file.name for file in tmp_path.iterdir())
+    assert parts == ["tiny-00001-of-00002.gguf", "tiny-00002-of-00002.gguf"]
+    found = screen(str(tmp_path), SETS)
+    assert found.checkpoint.matrix.file.name == parts[1]
+    assert found.checkpoint.size == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert found.read_hash == screen(str(tiny_gguf), SETS).read_hash
+
+
 @pytest.mark.parametrize("kind", ["F32", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
 def test_quantised_rows_are_unpacked_as_whole_matrices_are(kind: str, tmp_path: Path, tiny_rows: Rows) -> None:
     from gguf.quants import dequantize, quantize
