@@ -20,7 +20,7 @@ def compare(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")] = False,
 ) -> int:
-    """Which model predicts a text best: bits per byte and D of runs on it, paired by document."""
+    """Which model predicts a text best, paired by document, and its D."""
     from json import dumps
 
     from lm_eval_dispersion.commands._compared import show

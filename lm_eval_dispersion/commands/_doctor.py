@@ -30,7 +30,7 @@ print(json.dumps(found | {"wrapped": manager.match_tasks(["dispersion_arc_easy"]
 
 
 def doctor() -> int:
-    """Whether the installation is as the plugin needs it: versions, places in other libraries, tasks, GPU."""
+    """Whether the installation is as the plugin needs it."""
     os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
     # Reads 14,000 files: meanwhile the rest is looked at.
     plain = subprocess.Popen([sys.executable, "-c", _PLAIN_LM_EVAL], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -34,7 +34,7 @@ def rank(
     jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="All documents, a line each.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Hardest documents first, by a signal, and what each signal is worth."""
+    """Hardest documents first, by a signal, and what each is worth."""
     from lm_eval_dispersion.pages import write_beside
     from lm_eval_dispersion.rank import (
         Ranking,

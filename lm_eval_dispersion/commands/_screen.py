@@ -35,7 +35,7 @@ def screen(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Which checkpoint, without running one: G over rows of its output matrix."""
+    """Which checkpoint, without running one: G of its output matrix."""
     from tqdm import tqdm
 
     from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results

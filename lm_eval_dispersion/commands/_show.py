@@ -41,7 +41,7 @@ def show(
         list[Path], typer.Argument(help="What lm_eval's --output_path was (searched to its bottom), or a results file.")
     ],
 ) -> int:
-    """The record of each task of some runs: D, counts, how it was measured, D by layer."""
+    """The record of each task of some runs: D, counts, how, by layer."""
     from rich.console import Console
 
     console, shown = Console(highlight=False), 0

@@ -27,7 +27,7 @@ def slices(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write one page with the curves.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of tables.")] = False,
 ) -> int:
-    """D across slices of 0 to 100 % right answers: what the curve is, and what it shows."""
+    """D across slices of right and wrong answers: what it can show."""
     found = [_Read(run) for run in runs_at(results)]
     for one in found:
         for line in one.said:
