@@ -31,6 +31,7 @@ __all__ = [
     "identity",
     "logger",
     "stock_rolling",
+    "stock_window",
 ]
 
 
@@ -78,6 +79,12 @@ def identity(lm: LM, capture: Capture) -> dict[str, Any] | None:
     return None if weights is None else settings(lm) | {"weights": weights}
 
 
+def stock_window(lm: LM, window: int) -> int | None:
+    """Tokens of the windows that ``stock_rolling`` scores, where so many were asked for; None where they are its own."""
+    engine = _engine_of(lm)
+    return None if engine is None else min(window, lm.max_length - _taken_off(engine))
+
+
 def stock_rolling(lm: LM, requests: Sequence[Instance], window: int) -> list[float]:
     """lm_eval's ``loglikelihood_rolling``, unlistened to, with the windows that would have been measured.
 
@@ -88,9 +95,14 @@ def stock_rolling(lm: LM, requests: Sequence[Instance], window: int) -> list[flo
     engine = _engine_of(lm)
     if engine is None:
         return list(lm.loglikelihood_rolling(requests))
-    if engine == "vllm":
-        from lm_eval_dispersion.seams.vllm_model import OFF_THE_LIMIT
-
-        window += OFF_THE_LIMIT
-    with cut_at(lm, min(window, lm.max_length)):
+    with cut_at(lm, min(window + _taken_off(engine), lm.max_length)):
         return list(lm.loglikelihood_rolling(requests))
+
+
+def _taken_off(engine: Literal["hf", "vllm"]) -> int:
+    """So many tokens a window is shorter than the limit that it is cut at."""
+    if engine == "hf":
+        return 0
+    from lm_eval_dispersion.seams.vllm_model import OFF_THE_LIMIT
+
+    return OFF_THE_LIMIT

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval_dispersion._definition import Definition
 from lm_eval_dispersion._errors import TaskError, one_line
-from lm_eval_dispersion.capture import AttributionError, Unsupported, logger, stock_rolling
+from lm_eval_dispersion.capture import AttributionError, Unsupported, logger, stock_rolling, stock_window
 from lm_eval_dispersion.harness._cache import Answers
 from lm_eval_dispersion.harness._evaluation import Look, look_at
 from lm_eval_dispersion.harness._measuring import Measured, Recordings, first_occurrences, measured
@@ -87,8 +87,10 @@ def _unmeasured(look: Look, kind: str, requests: list[Instance], definition: Def
         answers.store(index, requests[index], answer, None)
     look.alone = False
     recordings: Recordings = {}
+    window = stock_window(look.lm, definition.window)
+    cut = None if window is None else definition.cut_at(window)
     for request in (requests[index] for index in first_occurrences(requests)):
-        new = Recording(undefined=reason, described=look.described)
+        new = Recording(undefined=reason, described=look.described, definition=cut)
         recording = recordings.setdefault(request.task_name, new)
         recording.documents.add(request.doc_id)
         if kind == "loglikelihood_rolling":
