@@ -83,14 +83,16 @@ def measure(model: Path, parts: Parts, file: Path) -> Measured:
 
 @torch.inference_mode()
 def likelihood(network: Any, tokenizer: Any, text: str) -> tuple[float, int, int]:
-    """Nats, tokens and bytes of a text after an end-of-text; each token once, in windows of the model's length."""
+    """Nats, tokens and bytes of a text after an end-of-text; each token once, in lm_eval's windows of the model's length."""
     ids = torch.tensor([tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]])
-    nats, context = 0.0, network.config.n_positions
-    for i in range(0, len(ids) - 1, context):
-        target = ids[i + 1 : i + 1 + context]
-        logits = network(input_ids=ids[i : i + len(target)][None], use_cache=False).logits[0]
-        nats += float(torch.nn.functional.cross_entropy(logits, target, reduction="sum"))
-    return nats, len(ids) - 1, len(text.encode())
+    nats, context, count = 0.0, network.config.n_positions, len(ids) - 1
+    for begin in range(0, count, context):
+        end = min(begin + context, count)
+        # The last window is filled up with earlier tokens, as context.
+        read = ids[max(0, end - context) : end]
+        logits = network(input_ids=read[None], use_cache=False).logits[0, begin - end :]
+        nats += float(torch.nn.functional.cross_entropy(logits, ids[begin + 1 : end + 1], reduction="sum"))
+    return nats, count, len(text.encode())
 
 
 def output_projection(model: Path) -> Floats:
