@@ -10,15 +10,16 @@ import sys
 import typer
 
 from lm_eval_dispersion._errors import TaskError
-from lm_eval_dispersion.commands import _doctor, _law, _show, _tasks
+from lm_eval_dispersion.commands import _doctor, _law, _screen, _show, _tasks
 
 app = typer.Typer(
-    help="Representation dispersion beside lm_eval: read runs, and check an installation.",
+    help="Representation dispersion beside lm_eval: read runs, screen checkpoints, and check an installation.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("show")(_show.show)
 app.command("law")(_law.law)
+app.command("screen")(_screen.screen)
 app.command("doctor")(_doctor.doctor)
 app.command("tasks")(_tasks.tasks)
 

@@ -1,0 +1,207 @@
+"""``screen``: checkpoints by G of their output projections, of which a few rows are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lm_eval_dispersion.runs import complain, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lm_eval_dispersion.screen import Group, Ranked, Screened
+
+
+def screen(
+    models: Annotated[
+        list[str], typer.Argument(help="Folders, .gguf files, or names on the Hub: ORG/MODEL[@REVISION][/FILE.gguf].")
+    ],
+    tokens: Annotated[
+        list[str], typer.Option(metavar="SET", help="digits, python, medical, law or @FILE, a word a line; may be repeated.")
+    ] = ["digits", "python"],  # noqa: B006 (typer copies it)
+    show_tokens: Annotated[bool, typer.Option("--show-tokens", help="Print the tokens of each set, and stop.")] = False,
+    output_path: Annotated[
+        Path | None, typer.Option("--output_path", metavar="DIR", help="Also write lm_eval's results files there.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Which checkpoint, without running one: G of the output projection, from a few of its rows."""
+    from tqdm import tqdm
+
+    from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results
+    from lm_eval_dispersion.screen import screen as screened_by
+
+    wanted = check_sets(list(dict.fromkeys(tokens)))
+    screened: list[Screened] = []
+    shown: dict[str, dict[str, list[str]]] = {}
+    failed: dict[str, str] = {}
+    for name in dict.fromkeys(models):
+        with tqdm(desc=plain(name, 40), unit="B", unit_scale=True, delay=2, leave=False) as bar:
+            try:
+                if show_tokens:
+                    shown[name] = spelled(name, wanted)
+                else:
+                    screened.append(screened_by(name, wanted, bar.update))
+            except Unscreenable as error:
+                failed[name] = str(error)
+    for name, why in failed.items():
+        complain(f"{name}: {why}")
+    for one in screened:
+        for set_name, why in one.faults.items():
+            complain(f"{one.checkpoint.name}: no G of {set_name}: {why}")
+        if output_path is not None and one.scores:
+            write_results(one, output_path)
+    if show_tokens:
+        _show_tokens(shown, as_json)
+        return 0 if shown else 1
+    _show(screened, failed, as_json)
+    return 0 if any(one.scores for one in screened) else 1
+
+
+def _show(screened: list[Screened], failed: dict[str, str], as_json: bool) -> None:
+    from rich.console import Console
+
+    from lm_eval_dispersion.screen import rank, record
+
+    groups = rank(screened)
+    if as_json:
+        _print_json(
+            {
+                "screened": [
+                    {"model": one.checkpoint.name, "sets": [record(one, name) for name in one.scores], "failed": one.faults}
+                    for one in screened
+                ],
+                "groups": [_group(group) for group in groups],
+                "failed": failed,
+            }
+        )
+        return
+    console = Console(highlight=False)
+    for one in screened:
+        _show_checkpoint(console, one)
+    for group in groups:
+        _show_group(console, group)
+    _show_notes(console, groups)
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "set": group.set,
+        "model_type": group.model_type or None,
+        "vocabulary_hash": group.vocabulary_hash,
+        "ranked": [
+            {
+                "models": [one.checkpoint.name for one in ranked.screened],
+                "gap": ranked.score.gap,
+                "lead": ranked.lead and {"difference": ranked.lead.difference, "stderr": ranked.lead.stderr},
+            }
+            for ranked in group.ranked
+        ],
+    }
+
+
+def _show_checkpoint(console: Console, one: Screened) -> None:
+    from rich.text import Text
+
+    of, untrained = one.checkpoint, one.untrained
+    tied = " (tied)" if of.matrix.tied else ""
+    share = one.meter.bytes / of.size if of.size else 0
+    interval = f"{untrained.low:,.0f} to {untrained.high:,.0f}"
+    console.print(Text(plain(of.name), style="bold"), soft_wrap=True)
+    for line in (
+        f"{plain(of.matrix.tensor)}{tied}: {of.matrix.rows:,} x {of.matrix.width:,} in {of.matrix.dtype}",
+        f"left out: {one.padding_rows:,} padding rows, and about {untrained.about:,.0f} never trained "
+        f"({interval}; {untrained.found} of a sample of {untrained.sample:,})",
+        f"read {_megabytes(one.meter.bytes)} of {_megabytes(of.size)} ({share:.2%}) in {one.seconds:.1f} s",
+    ):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _show_group(console: Console, group: Group) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    score = group.ranked[0].score
+    family = group.model_type or "family unknown"
+    some = f" of {score.found:,}" if score.found > score.tokens else ""
+    console.print()
+    console.print(
+        Text.assemble(
+            (plain(group.set), "bold cyan"),
+            f": {score.tokens}{some} tokens against {score.general} everyday words; {plain(family)}, "
+            f"tokenizer {group.vocabulary_hash[:8]}",
+        ),
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("model", overflow="fold")
+    for column in ("G", "within", "between", "random sets", "as frequent", "ahead of the next"):
+        table.add_column(column, no_wrap=True)
+    for ranked in group.ranked:
+        table.add_row(*_row(ranked))
+    console.print(table)
+
+
+def _row(ranked: Ranked) -> list[str]:
+    score, lead = ranked.score, ranked.lead
+    names = " = ".join(plain(one.checkpoint.name) for one in ranked.screened)
+    ranges = (
+        f"{draws.low:.3f} to {draws.high:.3f} ({draws.below:.0%})" if draws else "too few tokens"
+        for draws in (score.random, score.matched)
+    )
+    ahead = f"{lead.difference:.4f} ± {lead.stderr:.4f}" if lead else ""
+    error = f"{score.gap:.4f} ± {score.left_out.stderr:.4f}"
+    return [names, error, f"{score.within:.3f}", f"{score.between:.3f}", *ranges, ahead]
+
+
+def _show_notes(console: Console, groups: list[Group]) -> None:
+    if not groups:
+        return
+    notes = [
+        "± over tokens, the same in both for a difference (jackknife). Ranges: 95 % of 1,000 other sets of the same size, "
+        "and the share of them with a smaller G."
+    ]
+    for alike in {r.screened for group in groups for r in group.ranked if len(r.screened) > 1}:
+        names = ", ".join(plain(one.checkpoint.name) for one in alike)
+        notes.append(
+            f"Same output matrix, G cannot tell them apart: {names} (identical in all {alike[0].rows_read:,} rows read)."
+        )
+    if len({(g.model_type, g.vocabulary_hash) for g in groups}) > 1:
+        notes.append("Checkpoints of other tokenizers or families are not ranked against each other.")
+    elif len(groups) > len({g.set for g in groups}):
+        notes.append("Checkpoints of which other tokens were never trained are not ranked against each other.")
+    notes.append("When not to trust it: docs/screen.md")
+    console.print()
+    for note in notes:
+        console.print(note, style="dim", markup=False)
+
+
+def _show_tokens(shown: dict[str, dict[str, list[str]]], as_json: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from lm_eval_dispersion.screen import spell
+
+    if as_json:
+        _print_json(shown)
+        return
+    console = Console(highlight=False)
+    for name, sets in shown.items():
+        console.print(Text(plain(name), style="bold"), soft_wrap=True)
+        for set_name, tokens in sets.items():
+            console.print(Text(f"  {plain(set_name)}, {len(tokens)}:", style="cyan"), soft_wrap=True)
+            # Quoted, for many tokens begin with a blank.
+            console.print(Text("    " + " ".join(repr(spell(token)) for token in tokens)), soft_wrap=True)
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def _megabytes(n: int) -> str:
+    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"

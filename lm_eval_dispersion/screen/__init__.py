@@ -1,0 +1,35 @@
+"""Which checkpoint, without running one: G over rows of the output projection, read where they lie.
+
+No forward pass, no model in memory, no whole download: a header and some thousand rows, of a folder or over HTTP.
+"""
+
+from lm_eval_dispersion.screen._fault import Unscreenable
+from lm_eval_dispersion.screen._gap import between, gap, within
+from lm_eval_dispersion.screen._rank import Group, Lead, Ranked, rank
+from lm_eval_dispersion.screen._results import record, results, task_name, write_results
+from lm_eval_dispersion.screen._screen import Score, Screened, screen, spelled
+from lm_eval_dispersion.screen._sets import GENERAL, MOST, SETS, check_sets, spell
+
+__all__ = [
+    "GENERAL",
+    "MOST",
+    "SETS",
+    "Group",
+    "Lead",
+    "Ranked",
+    "Score",
+    "Screened",
+    "Unscreenable",
+    "between",
+    "check_sets",
+    "gap",
+    "rank",
+    "record",
+    "results",
+    "screen",
+    "spell",
+    "spelled",
+    "task_name",
+    "within",
+    "write_results",
+]

@@ -1,0 +1,210 @@
+"""One checkpoint: which rows are needed, which of them count, and what they say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lm_eval_dispersion.screen._checkpoint import Checkpoint, open_checkpoint
+from lm_eval_dispersion.screen._draws import Draws, at_random, near
+from lm_eval_dispersion.screen._dtypes import Float32
+from lm_eval_dispersion.screen._fault import Unscreenable
+from lm_eval_dispersion.screen._files import Meter
+from lm_eval_dispersion.screen._gap import Ids, LeftOut, between, gap, left_out, units, within
+from lm_eval_dispersion.screen._sets import FEWEST, FEWEST_GENERAL, Sets, make_sets
+from lm_eval_dispersion.screen._trained import trained
+from lm_eval_dispersion.screen._vocabulary import tokens_hash
+
+
+@dataclass(frozen=True)
+class Score:
+    """G of one token set."""
+
+    gap: float
+    within: float
+    between: float
+    left_out: LeftOut
+    """G without each token."""
+    random: Draws | None
+    """G of sets of as many tokens at random; None where the tokenizer is too small for them."""
+    matched: Draws | None
+    """G of sets of as many tokens that are about as frequent."""
+    found: int
+    """Tokens of the set in the tokenizer, of which at most 128 are taken."""
+    tokens: int
+    """Tokens of the set that count."""
+    general: int
+    """General tokens that count."""
+    untrained: int
+    """Tokens of the set that do not count, never having been trained."""
+    untrained_general: int
+    tokens_hash: str
+    general_hash: str
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """Ordinary tokens that training has never touched: counted in the sample, and how many that makes of all."""
+
+    sample: int
+    found: int
+    about: float
+    low: float
+    high: float
+    """About, and its interval of 95 % (Wilson's, with the sample's blocks as clusters)."""
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What there is to say of one checkpoint."""
+
+    checkpoint: Checkpoint
+    scores: dict[str, Score]
+    """By set."""
+    faults: dict[str, str]
+    """Why a set has no G."""
+    padding_rows: int
+    untrained: Untrained
+    rows_hash: str
+    """SHA-256 of the random sample's values as float32; equal where the output matrices are."""
+    rows_read: int
+    """Rows whose values are in ``read_hash``, which decides what is the same matrix in one call."""
+    read_hash: str
+    meter: Meter
+    seconds: float
+
+
+def screen(name: str, wanted: dict[str, list[str] | None], watch: Callable[[int], object] = lambda n: None) -> Screened:
+    """Reads a checkpoint's header and the rows that are needed, and nothing else.
+
+    Args:
+        name: see ``open_checkpoint``.
+        wanted: token sets, from ``check_sets``.
+        watch: told of the bytes of each read, from several threads.
+
+    Raises:
+        Unscreenable: where it cannot be done, in one line.
+    """
+    begun, meter = time.monotonic(), Meter(watch)
+    checkpoint = open_checkpoint(name, meter)
+    sets = make_sets(checkpoint.vocabulary, wanted, checkpoint.matrix.rows)
+    named = np.unique(np.concatenate([sets.general, sets.sample, *sets.domain.values(), *sum(sets.near.values(), [])]))
+    ids = np.concatenate([named, sets.padding])
+    read = checkpoint.matrix.read(ids.tolist())
+    rows = _Rows(read, ids, trained(read, _places(ids, np.concatenate([sets.sample, sets.padding]))))
+    scores: dict[str, Score] = {}
+    faults: dict[str, str] = {}
+    for one in wanted:
+        try:
+            scores[one] = _score(checkpoint, sets, one, rows)
+        except Unscreenable as error:
+            faults[one] = str(error)
+    sampled = _places(ids, sets.sample)
+    return Screened(
+        checkpoint=checkpoint,
+        scores=scores,
+        faults=faults,
+        padding_rows=sets.padding_rows,
+        untrained=_untrained(~rows.good[sampled], len(checkpoint.vocabulary.tokens)),
+        rows_hash=_digest(read[sampled]),
+        rows_read=len(named),
+        read_hash=_digest(read[_places(ids, named)]),
+        meter=meter,
+        seconds=time.monotonic() - begun,
+    )
+
+
+class _Rows:
+    """The rows that were read, by id."""
+
+    def __init__(self, read: Float32, ids: Ids, good: NDArray[np.bool_]) -> None:
+        self.good = good
+        self._ids, self._kept = ids[good], np.flatnonzero(good)
+        self.units = np.zeros(read.shape)
+        """[n, d], of norm 1 where they count."""
+        if good.any():
+            self.units[good] = units(read[good])
+        self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
+
+    def counting(self, ids: Ids) -> Ids:
+        """Those whose rows count."""
+        return ids[self.good[self.at(ids)]] if len(ids) else ids
+
+    def at(self, ids: Ids) -> Ids:
+        """Their places in ``units``."""
+        return np.array([self._place[i] for i in ids.tolist()], dtype=np.int64)
+
+
+def _places(ids: Ids, some: Ids) -> Ids:
+    order = np.argsort(ids)
+    return np.asarray(order[np.searchsorted(ids, some, sorter=order)])
+
+
+def _score(checkpoint: Checkpoint, sets: Sets, name: str, rows: _Rows) -> Score:
+    tokens = rows.counting(sets.domain[name])
+    asked = np.setdiff1d(sets.general, sets.domain[name])
+    general = rows.counting(asked)
+    if len(tokens) < FEWEST:
+        never = len(sets.domain[name]) - len(tokens)
+        why = f", and {never} that were never trained" if never else ""
+        raise Unscreenable(f"its tokenizer has {len(tokens)} tokens of it{why}; at least {FEWEST} are needed")
+    if len(general) < FEWEST_GENERAL:
+        raise Unscreenable(f"{len(general)} everyday words are left beside it; at least {FEWEST_GENERAL} are needed")
+    u, v = rows.units[rows.at(tokens)], rows.units[rows.at(general)]
+    value = gap(u, v)
+    pool = rows.counting(np.setdiff1d(sets.sample, np.concatenate([sets.domain[name], sets.general])))
+    kept = zip(sets.domain[name].tolist(), sets.near[name], strict=True)
+    counts = set(tokens.tolist())
+    slots = [rows.at(rows.counting(slot)) for token, slot in kept if token in counts]
+    spelled = checkpoint.vocabulary.tokens
+    return Score(
+        gap=value,
+        within=within(u),
+        between=between(u, v),
+        left_out=left_out(u, v),
+        random=at_random(rows.units, rows.at(pool), len(tokens), v, value),
+        matched=near(rows.units, slots, v, value),
+        found=sets.found[name],
+        tokens=len(tokens),
+        general=len(general),
+        untrained=len(sets.domain[name]) - len(tokens),
+        untrained_general=len(asked) - len(general),
+        tokens_hash=tokens_hash(spelled, tokens.tolist()),
+        general_hash=tokens_hash(spelled, general.tolist()),
+    )
+
+
+def _untrained(bad: NDArray[np.bool_], tokens: int) -> Untrained:
+    """Neighbours in id are alike in this, so the sample is worth fewer tokens than it has (the design effect, Kish 1965)."""
+    from scipy.stats import norm
+
+    n, p = len(bad), float(bad.mean())
+    blocks = np.array([block.mean() for block in np.array_split(bad, max(1, n // 8))])
+    spread = blocks.var() * n / len(blocks)
+    worth = n / max(1.0, spread / (p * (1 - p))) if 0 < p < 1 else n
+    z = float(norm.ppf(0.975))
+    middle, half = p + z * z / (2 * worth), z * np.sqrt(p * (1 - p) / worth + z * z / (4 * worth * worth))
+    low, high = (middle - half) / (1 + z * z / worth), (middle + half) / (1 + z * z / worth)
+    return Untrained(n, int(bad.sum()), p * tokens, max(0.0, float(low)) * tokens, min(1.0, float(high)) * tokens)
+
+
+def _digest(rows: Float32) -> str:
+    return sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
+
+
+def spelled(name: str, wanted: dict[str, list[str] | None]) -> dict[str, list[str]]:
+    """The tokens of each set and the general ones in a checkpoint's tokenizer; no row is read.
+
+    Raises:
+        Unscreenable: as of ``screen``.
+    """
+    checkpoint = open_checkpoint(name, Meter())
+    sets = make_sets(checkpoint.vocabulary, wanted, checkpoint.matrix.rows)
+    chosen: dict[str, Sequence[int]] = {one: ids.tolist() for one, ids in sets.domain.items()}
+    chosen["general"] = sets.general.tolist()
+    return {one: [checkpoint.vocabulary.tokens[i] for i in ids] for one, ids in chosen.items()}
