@@ -107,7 +107,7 @@ def test_judging_it_all_gives_tables_numbers_and_a_picture(
     shown = truth.judge.main(out, picture=tmp_path / "truth.png", sets=20)
     assert (tmp_path / "truth.png").stat().st_size > 10_000
     found = json.loads((out / "judged.json").read_text())
-    assert found["shares"] == [0, 50, 100] and {"Ġif", "return"} & set(found["domain"])
+    assert found["shares"] == [0, 50, 100] and {"Ġif", "return"} & set(found["python"])
     bits, gaps = (np.ravel(found[key] if key in found else found["values"][key]) for key in ("bits_per_byte_of_code", "G"))
     assert found["verdicts"]["G"]["rho"] == pytest.approx(spearmanr(bits, gaps).statistic)
     assert [len(chance["rho"]) for chance in found["chance"].values()] == [20] * 3
@@ -154,9 +154,9 @@ def test_a_gap_that_follows_the_truth_by_its_tokens_is_told_from_chance(truth: S
     """Rows in which the domain's spread, and nothing else, grows with the share of code."""
     rng = np.random.default_rng(0)
     shares, size, width = [0, 20, 40, 60, 80, 100], 400, 64
-    domain, general = np.arange(20), np.arange(20, 60)
+    domain, general, everyday = np.arange(20), np.arange(20, 40), np.arange(40, 60)
     others = np.arange(60, size)
-    tokens = truth.tokens.Tokens(domain, general, others, rng.uniform(1, 100, size=(size, 2)))
+    tokens = truth.tokens.Tokens(domain, general, everyday, others, rng.uniform(1, 100, size=(size, 2)))
     rows, measured = [], []
     for share in shares:
         for _ in range(2):

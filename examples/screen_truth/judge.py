@@ -7,10 +7,11 @@ Prints Markdown, and writes all numbers to OUT/judged.json. What forward passes 
 The analysis, written down before any model was judged:
 
 - Truth: bits per byte of a model on held-out code (whole packages of the standard library that no model was trained on).
-- Signal: G = within(T) + between(T, general) over rows of the output projection, mean cosine distances, where T are the
-  Python keywords that are one token, with and without a blank before them, and general are the 200 most frequent
-  lower-case words of the prose that are one token with a blank before it and no keyword. The claim to test: the larger G,
-  the fewer bits per byte, so Spearman's rho over the models should be negative and near -1.
+- Signal: G = within(T) + between(T, general) over rows of the output projection, with the token sets that
+  `lm-eval-dispersion screen --tokens python` takes of this tokenizer: T, the Python keywords that are one token, with and
+  without a blank before them, and its general words. The same tokens for all models; none is left out as never trained,
+  since a model that saw no code is one of those to rank. The claim to test: the larger G, the fewer bits per byte, so
+  Spearman's rho over the models should be negative and near -1.
 - Rival: log-perplexity (nats a token) on ten kilobytes of code of other held-out packages, one forward pass. There are up
   to 20 such pieces: a model's value is their median, and rho with each piece alone shows what one person would have had.
 - Chance: rho of G with 1,000 sets of random tokens in the place of T, as many as in T, from all tokens that occur in
@@ -21,7 +22,8 @@ The analysis, written down before any model was judged:
   surely follow the share of code, so rho asks only whether G follows it, too. Two harder questions stand beside it: of two
   models of one mixture (they differ by seed), does G know the better one? And how many bits per byte does one lose by
   taking the model with the largest G of all?
-- Secondary: within(T) and between(T, general) apart; the same for models with tied embeddings (--tied).
+- Secondary: within(T) and between(T, general) apart; G with other general words, the 200 most frequent of the prose; the
+  same for models with tied embeddings (--tied).
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ from mixtures import read_texts
 from tokens import Ids, Tokens, choose, matched_sets, random_sets
 from tqdm import tqdm
 
-from lm_eval_dispersion.screen import between, gap, within
+from lm_eval_dispersion.screen import between, check_sets, gap, spelled, within
 
 SETS = 1000
 SIGNALS = {
     "G": ("G(keywords)", -1),
+    "everyday": ("G(keywords), other general words", -1),
     "within": ("within(keywords) alone", -1),
     "between": ("between(keywords, general) alone", -1),
     "log_perplexity": ("log-perplexity of 10 kB of code", 1),
@@ -68,13 +71,13 @@ def main(out: Path, tied: bool = False, picture: Path | None = None, sets: int =
     texts = read_texts()
     parts = held_out(texts.judged_code, texts.judged_prose, texts.glimpse)
     tokenizer = transformers.AutoTokenizer.from_pretrained(out / "tokenizer")
-    tokens = choose(tokenizer, texts.code, texts.prose)
     every = [folder for of_mixture in folders.values() for folder in of_mixture]
+    chosen = spelled(str(every[0]), check_sets(["python"]))
+    tokens = choose(tokenizer, chosen["python"], chosen["general"], texts.code, texts.prose)
     measured = [measure(folder, parts, out / "measured" / f"{folder.name}.json") for folder in tqdm(every, unit="model")]
     rows = [output_projection(folder) for folder in every]
     found = judge(list(folders), measured, rows, tokens, sets)
-    found["domain"] = tokenizer.convert_ids_to_tokens(tokens.domain)
-    found["general"] = tokenizer.convert_ids_to_tokens(tokens.general)
+    found |= chosen
     name = "judged-tied" if tied else "judged"
     (out / f"{name}.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     if picture:
@@ -108,6 +111,7 @@ def judge(shares: list[int], measured: Sequence[Measured], rows: Sequence[Floats
     domain, general = [r[tokens.domain] for r in rows], [r[tokens.general] for r in rows]
     values = {
         "G": by_mixture([gap(*both) for both in zip(domain, general, strict=True)]),
+        "everyday": by_mixture([gap(d, r[tokens.everyday]) for d, r in zip(domain, rows, strict=True)]),
         "within": by_mixture([within(r) for r in domain]),
         "between": by_mixture([between(*both) for both in zip(domain, general, strict=True)]),
         "log_perplexity": np.median(glimpses, axis=0),
@@ -180,7 +184,7 @@ def report(found: dict) -> str:
     each = found["rho_of_each_glimpse"]
     lines += ["", f"Each of {len(each)} pieces of 10 kB alone: rho {min(each):+.2f} to {max(each):+.2f}, "
                   f"median {np.median(each):+.2f}."]  # fmt: skip
-    lines += ["", f"T: {len(found['domain'])} tokens; general: {len(found['general'])}."]
+    lines += ["", f"T: {len(found['python'])} tokens; general: {len(found['general'])}."]
     return "\n".join(lines)
 
 

@@ -1,8 +1,7 @@
-"""Token sets of the truth test: the domain, general tokens, and sets that stand in the domain's place by chance."""
+"""Token sets of the truth test: the screen's own, and sets that stand in the domain's place by chance."""
 
 from __future__ import annotations
 
-import keyword
 import re
 from itertools import islice
 from typing import Any, NamedTuple
@@ -12,32 +11,33 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
-_GENERAL, _NEAREST = 200, 20
+_EVERYDAY, _NEAREST = 200, 20
 
 
 class Tokens(NamedTuple):
     """Ids of the one tokenizer."""
 
     domain: Ids
-    """T: Python keywords that are one token, with and without a blank before them."""
+    """T: the screen's set ``python``, keywords that are one token, with and without a blank before them."""
     general: Ids
-    """Lower-case words that are one token with a blank before them and no keyword: the 200 most frequent in the prose."""
+    """The screen's general tokens."""
+    everyday: Ids
+    """Other general tokens: of words of two and more small letters after a blank the 200 most frequent in the prose."""
     others: Ids
-    """Neither, but in the training texts."""
+    """In none of these, but in the training texts."""
     frequency: Floats
     """[vocabulary, 2]: occurrences in a million tokens of code, and of prose."""
 
 
-def choose(tokenizer: Any, code: list[str], prose: list[str]) -> Tokens:
-    """The sets, from the vocabulary and the training texts."""
+def choose(tokenizer: Any, domain: list[str], general: list[str], code: list[str], prose: list[str]) -> Tokens:
+    """All of them, from the spelling of the screen's and from the training texts."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
+    of_domain, of_general = (np.array(sorted(vocabulary[token] for token in one)) for one in (domain, general))
     frequency = np.stack([_frequency(tokenizer, texts) for texts in (code, prose)], axis=1)
-    forms = (form for word in keyword.kwlist for form in (word, f"Ġ{word}"))
-    domain = sorted(vocabulary[form] for form in forms if form in vocabulary)
-    words = [i for form, i in vocabulary.items() if re.fullmatch("Ġ[a-z]{2,}", form) and i not in domain]
-    general = sorted(words, key=lambda i: -frequency[i, 1])[:_GENERAL]
-    others = np.setdiff1d(np.flatnonzero(frequency.sum(1)), [*domain, *general])
-    return Tokens(np.array(domain), np.array(general), others, frequency)
+    words = [i for token, i in vocabulary.items() if re.fullmatch("Ġ[a-z]{2,}", token) and token not in domain]
+    everyday = np.array(sorted(words, key=lambda i: -frequency[i, 1])[:_EVERYDAY])
+    others = np.setdiff1d(np.flatnonzero(frequency.sum(1)), np.concatenate([of_domain, of_general, everyday]))
+    return Tokens(of_domain, of_general, everyday, others, frequency)
 
 
 def _frequency(tokenizer: Any, texts: list[str]) -> Floats:
