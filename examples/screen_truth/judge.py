@@ -65,7 +65,7 @@ def main(out: Path, tied: bool = False, picture: Path | None = None, sets: int =
     """Markdown of what the models in ``out`` show.
 
     Raises:
-        SystemExit: where no two mixtures have been trained.
+        SystemExit: where no three mixtures have been trained.
     """
     folders = models(out / "models", tied)
     texts = read_texts()
