@@ -34,7 +34,8 @@ def texts(truth: SimpleNamespace) -> Any:
 @pytest.fixture(scope="module")
 def few(texts: Any) -> Any:
     """Some documents of each part."""
-    return type(texts)(*([text[:12_000] for text in part[:12]] for part in texts))
+    sizes = {"code": 12, "prose": 12, "judged_code": 2, "judged_prose": 2, "glimpse": 3}
+    return type(texts)(*([text[:12_000] for text in getattr(texts, part)[:size]] for part, size in sizes.items()))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def out(truth: SimpleNamespace, few: Any, tmp_path_factory: pytest.TempPathFacto
 
 
 def toy(truth: SimpleNamespace) -> Any:
-    return truth.train.Plan(vocabulary=600, width=16, layers=1, heads=2, context=32, windows=64)
+    return truth.train.Plan(vocabulary=1000, width=16, layers=1, heads=2, context=32, windows=64)
 
 
 def planned(truth: SimpleNamespace) -> list[Any]:
@@ -76,12 +77,12 @@ def test_a_finished_model_is_not_trained_again_and_one_of_another_plan_is_refuse
     monkeypatch.setattr(truth.train, "read_texts", lambda: pytest.fail("there is nothing to train"))
     truth.train.main(out, planned(truth), toy(truth))
     with pytest.raises(SystemExit, match="was trained by another plan"):
-        truth.train.main(out, planned(truth), truth.train.Plan(vocabulary=600))
+        truth.train.main(out, planned(truth), truth.train.Plan(vocabulary=1000))
 
 
 def test_models_of_one_seed_differ_by_their_text_alone(truth: SimpleNamespace, out: Path) -> None:
     projections = [truth.measure.output_projection(out / "models" / model.name) for model in planned(truth)]
-    assert {rows.shape for rows in projections} == {(600, 16)}
+    assert {rows.shape for rows in projections} == {(1000, 16)}
     assert all(not np.array_equal(one, other) for i, one in enumerate(projections) for other in projections[:i])
 
 
@@ -108,7 +109,9 @@ def test_judging_it_all_gives_tables_numbers_and_a_picture(
     assert (tmp_path / "truth.png").stat().st_size > 10_000
     found = json.loads((out / "judged.json").read_text())
     assert found["shares"] == [0, 50, 100] and {"Ġif", "return"} & set(found["python"])
-    bits, gaps = (np.ravel(found[key] if key in found else found["values"][key]) for key in ("bits_per_byte_of_code", "G"))
+    bits, gaps = (
+        np.ravel(found[key] if key in found else found["values"][key]) for key in ("bits_per_byte_of_code", "G")
+    )
     assert found["verdicts"]["G"]["rho"] == pytest.approx(spearmanr(bits, gaps).statistic)
     assert [len(chance["rho"]) for chance in found["chance"].values()] == [20] * 3
     assert f"| G(keywords) | {found['verdicts']['G']['rho']:+.2f} [" in shown
@@ -147,7 +150,7 @@ def test_matched_sets_are_as_frequent_as_the_domain_and_random_ones_are_not(trut
     for sets in (matched, drawn):
         assert all(len(set(one)) == len(domain) and not set(one) & set(domain) for one in sets.tolist())
     away = [abs(traits[sets].mean() - traits[domain].mean()) for sets in (matched, drawn)]
-    assert away[0] < 0.25 < 1 < away[1]
+    assert 5 * away[0] < away[1]
 
 
 def test_a_gap_that_follows_the_truth_by_its_tokens_is_told_from_chance(truth: SimpleNamespace) -> None:

@@ -6,24 +6,24 @@ Prints Markdown, and writes all numbers to OUT/judged.json. What forward passes 
 
 The analysis, written down before any model was judged:
 
-- Truth: bits per byte of a model on held-out code (whole packages of the standard library that no model was trained on).
+- Truth: bits per byte of a model on held-out code: whole packages of the standard library that no model was trained on.
 - Signal: G = within(T) + between(T, general) over rows of the output projection, with the token sets that
-  `lm-eval-dispersion screen --tokens python` takes of this tokenizer: T, the Python keywords that are one token, with and
-  without a blank before them, and its general words. The same tokens for all models; none is left out as never trained,
-  since a model that saw no code is one of those to rank. The claim to test: the larger G, the fewer bits per byte, so
-  Spearman's rho over the models should be negative and near -1.
-- Rival: log-perplexity (nats a token) on ten kilobytes of code of other held-out packages, one forward pass. There are up
-  to 20 such pieces: a model's value is their median, and rho with each piece alone shows what one person would have had.
+  `lm-eval-dispersion screen --tokens python` takes of this tokenizer: T, the Python keywords that are one token, with
+  and without a blank before them, and its general words. The same tokens for all models; none is left out as never
+  trained, since a model that saw no code is one of those to rank. The claim to test: the larger G, the fewer bits per
+  byte, so Spearman's rho over the models should be negative and near -1.
+- Rival: log-perplexity (nats a token) on ten kilobytes of code of other held-out packages, one forward pass. There are
+  up to 20 such pieces: a model's value is their median; rho with each alone shows what one person would have had.
 - Chance: rho of G with 1,000 sets of random tokens in the place of T, as many as in T, from all tokens that occur in
   the training texts and are neither in T nor general; with 1,000 sets matched to T by frequency (each token drawn from
   the 20 nearest in log frequency over half code, half prose); and with 1,000 matched by frequency in code and in prose,
   apart: tokens used as keywords are, without being any. If these reach the rho of T, then G(T) says nothing of T.
 - Units are the mixtures: intervals resample them and permutations move them, with all seeds of each. Bits per byte will
-  surely follow the share of code, so rho asks only whether G follows it, too. Two harder questions stand beside it: of two
-  models of one mixture (they differ by seed), does G know the better one? And how many bits per byte does one lose by
-  taking the model with the largest G of all?
-- Secondary: within(T) and between(T, general) apart; G with other general words, the 200 most frequent of the prose; the
-  same for models with tied embeddings (--tied).
+  surely follow the share of code, so rho asks only whether G follows it, too. Two harder questions stand beside it: of
+  two models of one mixture (they differ by seed), does G know the better one? And how many bits per byte does one lose
+  by taking the model with the largest G of all?
+- Secondary: within(T) and between(T, general) apart; G with other general words, the 200 most frequent of the prose;
+  the same for models with tied embeddings (--tied).
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def main(out: Path, tied: bool = False, picture: Path | None = None, sets: int =
     every = [folder for of_mixture in folders.values() for folder in of_mixture]
     chosen = spelled(str(every[0]), check_sets(["python"]))
     tokens = choose(tokenizer, chosen["python"], chosen["general"], texts.code, texts.prose)
-    measured = [measure(folder, parts, out / "measured" / f"{folder.name}.json") for folder in tqdm(every, unit="model")]
+    measured = [
+        measure(folder, parts, out / "measured" / f"{folder.name}.json") for folder in tqdm(every, unit="model")
+    ]
     rows = [output_projection(folder) for folder in every]
     found = judge(list(folders), measured, rows, tokens, sets)
     found |= chosen
@@ -163,7 +165,10 @@ def report(found: dict) -> str:
     )
     for share, *cells in zip(found["shares"], *columns, strict=True):
         lines.append(f"| {share} % | {' | '.join(', '.join(f'{v:.3f}' for v in seeds) for seeds in cells)} |")
-    lines += ["", "| signal | rho [95 %] | p | rho of mixtures' means | right within a mixture | regret, bits per byte |"]
+    lines += [
+        "",
+        "| signal | rho [95 %] | p | rho of means | right within a mixture | regret, bits per byte |",
+    ]
     lines.append("|---|---|---|---|---|---|")
     for key, told in found["verdicts"].items():
         v = Verdict(**told)
@@ -171,7 +176,10 @@ def report(found: dict) -> str:
             f"| {SIGNALS[key][0]} | {v.rho:+.2f} [{v.low:+.2f}, {v.high:+.2f}] | {v.p:.3f} | {v.of_means:+.2f} "
             f"| {v.agreeing} of {v.pairs} | {v.regret:.3f} |"
         )
-    lines += ["", "| in the keywords' place | rho, median [95 % of sets] | sets with a rho as low as G's | mean regret |"]
+    lines += [
+        "",
+        "| in the keywords' place | rho, median [95 % of sets] | with a rho as low | mean regret |",
+    ]
     lines.append("|---|---|---|---|")
     rho = found["verdicts"]["G"]["rho"]
     for name, chance in found["chance"].items():

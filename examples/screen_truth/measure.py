@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _DOCUMENT, _ALL = 8_000, 200_000
 _GLIMPSE, _GLIMPSES = 10_000, 20
+_BATCH = 32
 
 
 class Parts(NamedTuple):
@@ -26,7 +27,7 @@ class Parts(NamedTuple):
 
 
 def held_out(code: list[str], prose: list[str], glimpse: list[str]) -> Parts:
-    """Of each, documents of at most 8,000 characters until there are 200,000; and up to 20 glimpses, of one file each."""
+    """Of each, documents of at most 8,000 characters until there are 200,000; and 20 glimpses, of one file each."""
     long = [_cut(text, _GLIMPSE) for text in glimpse if len(text) >= _GLIMPSE]
     order = np.random.default_rng(0).permutation(len(long))
     return Parts(_documents(code), _documents(prose), [long[i] for i in order[:_GLIMPSES]])
@@ -83,16 +84,22 @@ def measure(model: Path, parts: Parts, file: Path) -> Measured:
 
 @torch.inference_mode()
 def likelihood(network: Any, tokenizer: Any, text: str) -> tuple[float, int, int]:
-    """Nats, tokens and bytes of a text after an end-of-text; each token once, in lm_eval's windows of the model's length."""
+    """Nats, tokens and bytes of a text after an end-of-text, in lm_eval's rolling windows of the model's length."""
     ids = torch.tensor([tokenizer.eos_token_id, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]])
-    nats, context, count = 0.0, network.config.n_positions, len(ids) - 1
-    for begin in range(0, count, context):
-        end = min(begin + context, count)
-        # The last window is filled up with earlier tokens, as context.
-        read = ids[max(0, end - context) : end]
-        logits = network(input_ids=read[None], use_cache=False).logits[0, begin - end :]
-        nats += float(torch.nn.functional.cross_entropy(logits, ids[begin + 1 : end + 1], reduction="sum"))
-    return nats, count, len(text.encode())
+    count = len(ids) - 1
+    context = min(network.config.n_positions, count)
+    # The last window is filled up with earlier tokens, which are its context and have been predicted before.
+    begins = [*range(0, count - context, context), count - context]
+    windows = torch.stack([ids[begin : begin + context + 1] for begin in begins])
+    nats = [
+        torch.nn.functional.cross_entropy(
+            network(input_ids=some[:, :-1], use_cache=False).logits.transpose(1, 2), some[:, 1:], reduction="none"
+        )
+        for some in windows.split(_BATCH)
+    ]
+    every = torch.cat(nats)
+    twice = context * len(begins) - count
+    return float(every.sum() - every[-1, :twice].sum()), count, len(text.encode())
 
 
 def output_projection(model: Path) -> Floats:

@@ -1,8 +1,8 @@
 """Texts of the truth test: Python and English that Python packages carry, and what is held out of training.
 
-Code: modules of the running interpreter's standard library, without its tests and its tables. Prose: the articles of the
-Wikipedia slice in gensim's wheel, and its 300 news documents. Held out are whole packages and whole articles, by a checksum
-of their names: `judged` is what models are judged on, `glimpse` the code of which a person has ten kilobytes.
+Code: modules of the running interpreter's standard library, without its tests and its tables. Prose: the articles of
+the Wikipedia slice in gensim's wheel, and its 300 news documents. Held out are whole packages and whole articles, by a
+checksum of their names: `judged` is what models are judged on, `glimpse` the code of which a person has ten kilobytes.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _articles() -> Iterator[tuple[str, str]]:
 
 
 def train_tokenizer(texts: Texts, vocabulary: int, folder: Path) -> PreTrainedTokenizerFast:
-    """A byte-level BPE as GPT-2's, of as many characters of code as of prose; saved in ``folder`` and read from there."""
+    """A byte-level BPE as GPT-2's, of as much code as prose; saved in ``folder``, and read from there the next time."""
     from transformers import PreTrainedTokenizerFast
 
     if (folder / "tokenizer.json").is_file():
@@ -123,16 +123,14 @@ def _up_to(texts: list[str], characters: int) -> Iterator[str]:
 
 
 def windows(tokenizer: Any, texts: list[str], context: int) -> NDArray[np.int64]:
-    """[windows, context]: the documents' tokens one after the other, each document after an end-of-text; rest left out."""
+    """[windows, context]: the documents' tokens one after the other, an end-of-text before each; rest left out."""
     end = tokenizer.eos_token_id
     encoded = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     stream = np.concatenate([np.array([end, *ids], dtype=np.int64) for ids in encoded])
     return stream[: len(stream) // context * context].reshape(-1, context)
 
 
-def mixture(
-    code: NDArray[np.int64], prose: NDArray[np.int64], count: int, share: int, seed: int
-) -> NDArray[np.int64]:
+def mixture(code: NDArray[np.int64], prose: NDArray[np.int64], count: int, share: int, seed: int) -> NDArray[np.int64]:
     """``count`` windows of which ``share`` percent are code, none twice, in an order that the seed decides.
 
     Raises:

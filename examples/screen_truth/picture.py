@@ -1,4 +1,4 @@
-"""The picture of the truth test: G and its rival against bits per byte of code, and G's rho beside that of other tokens."""
+"""The picture of the truth test: G and its rival against bits per byte of code, and rho of G with other tokens."""
 
 from __future__ import annotations
 
@@ -26,13 +26,21 @@ def draw(found: dict[str, Any], file: Path) -> None:
         axes.set(xlabel=label, title=f"rho = {told['rho']:+.2f}")
     left.set_ylabel("bits per byte of held-out code")
     middle.legend(fontsize=8, title="trained on", title_fontsize=8)
-    names = {"random": "random", "frequency": "same frequency", "both frequencies": "same frequency in\ncode and in prose"}
+    names = {
+        "random": "random",
+        "frequency": "same frequency",
+        "both frequencies": "same frequency in\ncode and in prose",
+    }
     rho = [found["chance"][name]["rho"] for name in names]
     right.violinplot(rho, orientation="horizontal", showextrema=False, showmedians=True, widths=0.8)
     right.axvline(found["verdicts"]["G"]["rho"], color="black", label="keywords")
-    right.axvline(-found["verdicts"]["log_perplexity"]["rho"], color="tab:red", linestyle="--", label="log-perplexity, negated")
+    right.axvline(
+        -found["verdicts"]["log_perplexity"]["rho"], color="tab:red", linestyle="--", label="log-perplexity, negated"
+    )
     right.set_yticks(range(1, len(names) + 1), names.values())
-    right.set(xlim=(-1.05, 1.05), xlabel="rho of G with bits per byte of code", title="other tokens in the keywords' place")
+    right.set(
+        xlim=(-1.05, 1.05), xlabel="rho of G with bits per byte of code", title="other tokens in the keywords' place"
+    )
     right.legend(fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=150)

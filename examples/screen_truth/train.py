@@ -2,9 +2,9 @@
 
 python examples/screen_truth/train.py OUT [--seeds 1 2] [--tied]
 
-All have one tokenizer, one architecture and the same number of tokens; none sees a window twice. OUT/models/NAME is what
-``save_pretrained`` writes. A model that is finished is not trained again: after Ctrl-C the same command goes on there.
-About two minutes a model on one free core.
+All have one tokenizer, one architecture and the same number of tokens; none sees a window twice. OUT/models/NAME is
+what ``save_pretrained`` writes. A model that is finished is not trained again: after Ctrl-C the same command goes on
+there. About two minutes a model on one free core.
 
 The output projection is untied from the embeddings, decided before any model was trained: what the screen reads is then
 an output projection and nothing else. GPT-2 and many small checkpoints tie both, so ``--tied`` trains such models, too.
@@ -65,6 +65,7 @@ class Model:
 
     @property
     def name(self) -> str:
+        """Of its folder."""
         return f"{'tied-' if self.tied else ''}code-{self.share:03d}-seed-{self.seed}"
 
 
