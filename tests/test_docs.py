@@ -16,6 +16,7 @@ from lm_eval_dispersion.corpora import TEXT_OPTIONS, demo_news
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 METRICS = {"dispersion_across", "dispersion_pearson", "dispersion_spearman"}
+RECORDS = {"dispersion_screen"}
 NAMES = re.compile(r"^(?:(?:task|group|tag):| +-) *[\"']?(\w+)[\"']?$", re.M)
 
 
@@ -31,7 +32,7 @@ def tasks() -> set[str]:
 def test_every_task_and_file_a_page_names_exists(page: Path, tasks: set[str]) -> None:
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"(?<![\w/-])dispersion_[a-z0-9_]+(?![\w*])", text))
-    assert named <= tasks | METRICS
+    assert named <= tasks | METRICS | RECORDS
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / target).exists(), target
 

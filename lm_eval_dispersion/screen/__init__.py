@@ -6,9 +6,9 @@ No forward pass, no model in memory, no whole download: a header and some thousa
 from lm_eval_dispersion.screen._fault import Unscreenable
 from lm_eval_dispersion.screen._gap import between, gap, within
 from lm_eval_dispersion.screen._rank import Group, Lead, Ranked, rank
-from lm_eval_dispersion.screen._results import record, results, task_name, write_results
+from lm_eval_dispersion.screen._results import record, results, write_results
 from lm_eval_dispersion.screen._screen import Score, Screened, screen, spelled
-from lm_eval_dispersion.screen._sets import GENERAL, MOST, SETS, check_sets, spell
+from lm_eval_dispersion.screen._sets import GENERAL, MOST, SETS, check_sets, spell, task_name
 
 __all__ = [
     "GENERAL",

@@ -16,7 +16,9 @@ from lm_eval_dispersion.screen._matrix import Matrix, of_gguf, of_safetensors
 from lm_eval_dispersion.screen._safetensors import Stored, located, read_header
 from lm_eval_dispersion.screen._vocabulary import Vocabulary, of_gguf_tokens, read_vocabulary
 
-_HUB = re.compile(r"(?P<name>(?:[\w.-]+/)?[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>[^/]+\.(?:gguf|safetensors)))?")
+_HUB = re.compile(
+    r"(?P<name>(?:[\w.-]+/)?[\w.-]+)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>[^/]+\.(?:gguf|safetensors)))?"
+)
 _SPLIT = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf")
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
@@ -126,8 +128,7 @@ def _parts(file: str, source: Source) -> list[str]:
     split = _SPLIT.fullmatch(file)
     if not split:
         return [file]
-    found = sorted(one for one in source.sizes if (s := _SPLIT.fullmatch(one)) and s.groups() == split.groups())
-    return found
+    return sorted(one for one in source.sizes if (s := _SPLIT.fullmatch(one)) and s.groups() == split.groups())
 
 
 def _gguf(source: Source, file: str) -> tuple[str, Matrix, Vocabulary, list[str]]:
@@ -137,7 +138,9 @@ def _gguf(source: Source, file: str) -> tuple[str, Matrix, Vocabulary, list[str]
     for name in ("output.weight", "token_embd.weight"):
         for held, header in headers:
             if name in header.tensors:
-                tokens = of_gguf_tokens(metadata.get("tokenizer.ggml.tokens"), metadata.get("tokenizer.ggml.token_type"))
+                tokens = of_gguf_tokens(
+                    metadata.get("tokenizer.ggml.tokens"), metadata.get("tokenizer.ggml.token_type")
+                )
                 architecture = metadata.get("general.architecture")
                 model_type = architecture if isinstance(architecture, str) else ""
                 return model_type, of_gguf(held, header, name), tokens, files
@@ -215,7 +218,9 @@ def _choose(names: dict[str, str], tie: Any) -> tuple[str, bool]:
         return embeddings, True
     if embeddings:
         raise Unscreenable("it has no output projection: no lm_head.weight, and its config.json says it is not tied")
-    raise Unscreenable("it has no output projection: neither lm_head.weight nor input embeddings; is it a causal model?")
+    raise Unscreenable(
+        "it has no output projection: neither lm_head.weight nor input embeddings; is it a causal model?"
+    )
 
 
 def _ending(names: dict[str, str], endings: tuple[str, ...]) -> str | None:

@@ -13,8 +13,8 @@ from lm_eval_dispersion.screen._fault import Unscreenable
 Span = tuple[int, int]
 """First byte, and the one after the last."""
 
-_GAP = 64 * 1024
-"""Bytes between two parts below which they are read as one: less than what a request of its own takes."""
+_GAP = 16 * 1024
+"""Bytes between two parts up to which they are read as one: far less than what a request of its own takes."""
 _LONGEST = 8 * 1024 * 1024
 """Bytes of a part at most, so that several are under way at once and one that fails is not much to repeat."""
 
@@ -58,8 +58,10 @@ class Source(Protocol):
 
     meter: Meter
     """What has been read of them."""
-    revision: str | None
-    """The commit; None for a folder."""
+
+    @property
+    def revision(self) -> str | None:
+        """The commit; None for a folder."""
 
     @property
     def sizes(self) -> dict[str, int]:

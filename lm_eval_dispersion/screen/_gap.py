@@ -6,8 +6,8 @@ With unit rows u of the domain's n tokens T and v of the m general tokens, S = s
     between(T, general) = 1 - S.R / (n m)                   the mean of 1 - cos over pairs of one of each
     G                   = within(T) + between(T, general)
 
-as the paper defines it (arXiv 2506.24106), which does not publish its token sets. No matrix of pairs is made. Everything is
-float64: the sums are of a few hundred rows.
+as the paper defines it (arXiv 2506.24106), which does not publish its token sets. No matrix of pairs is made.
+Everything is float64: the sums are of a few hundred rows.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def gap(domain_rows: ArrayLike, general_rows: ArrayLike) -> float:
     """G = within(T) + between(T, general), in [0, 4]; about 2 where all rows are uncorrelated.
 
     Args:
-        domain_rows: [n, d], the output projection's rows of the domain's tokens T, n >= 2; of any length and float type.
+        domain_rows: [n, d], the output projection's rows of the domain's tokens T, n >= 2, of any norm and float type.
         general_rows: [m, d], those of general tokens, none of which may be in T.
 
     Raises:

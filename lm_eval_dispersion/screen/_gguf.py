@@ -1,8 +1,8 @@
 """The header of a GGUF file: its tokens, its kind of model, and where a tensor lies.
 
-The format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): counts, metadata, a description of each tensor, then
-the tensors, aligned. ``gguf.GGUFReader`` reads the same, but of a whole file on this machine alone. A header is anyone's:
-nothing in it is trusted.
+The format (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): counts, metadata, a description of each tensor,
+then the tensors, aligned. ``gguf.GGUFReader`` reads the same, but of a whole file on this machine alone. A header is
+anyone's: nothing in it is trusted.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class _Cursor:
     def value(self, kind: int, keep: bool, depth: int = 0) -> Any:
         """Of one of the format's types; None where it is not kept."""
         if kind == _STRING:
-            found = self.string()
-            return found.decode("utf-8", "replace") if keep else None
+            text = self.text()
+            return text if keep else None
         if kind in _SCALARS:
             return self.scalar(_SCALARS[kind])
         if kind != _ARRAY or depth > 3:

@@ -68,7 +68,9 @@ def of_safetensors(weight: Stored, scale: Stored | None, block: Any, tied: bool)
     if len(weight.shape) != 2 or min(weight.shape) < 1:
         raise Unscreenable(f"{weight.name} is no matrix, its shape is {list(weight.shape)}")
     rows, width = weight.shape
-    sizes = block if isinstance(block, list) and len(block) == 2 and all(type(n) is int and n > 0 for n in block) else None
+    sizes = (
+        block if isinstance(block, list) and len(block) == 2 and all(type(n) is int and n > 0 for n in block) else None
+    )
     return Matrix(
         file=weight.file,
         tensor=weight.name,
@@ -88,18 +90,20 @@ def _scale(stored: Stored, rows: int, width: int, block: tuple[int, ...]) -> Cal
     if size > _LARGEST_SCALE:
         raise Unscreenable(f"{stored.name} has {size:,} bytes, more than scales have")
     raw = b"".join(stored.file.read(pieces((stored.start, stored.start + size)))) if size else b""
-    values = decode(raw, stored.dtype).reshape(stored.shape)
-    if values.size == 1:
-        values = values.reshape(1, 1)
-        return lambda ids: values
+    flat = decode(raw, stored.dtype)
+    if flat.size == 1:
+        one = flat.reshape(1, 1)
+        return lambda ids: one
     if stored.shape in ((rows,), (rows, 1)):
-        values = values.reshape(rows, 1)
-        return lambda ids: values[np.asarray(ids)]
+        by_row = flat.reshape(rows, 1)
+        return lambda ids: by_row[np.asarray(ids)]
     if stored.shape == (1, width):
-        return lambda ids: values
+        by_column = flat.reshape(1, width)
+        return lambda ids: by_column
     high, wide = block
     if stored.shape == (-(-rows // high), -(-width // wide)):
-        return lambda ids: np.repeat(values[np.asarray(ids) // high], wide, axis=1)[:, :width]
+        by_block = flat.reshape(stored.shape)
+        return lambda ids: np.repeat(by_block[np.asarray(ids) // high], wide, axis=1)[:, :width]
     raise Unscreenable(f"{stored.name} of shape {list(stored.shape)} does not scale a matrix of {rows} x {width}")
 
 

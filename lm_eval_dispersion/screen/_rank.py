@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lm_eval_dispersion.screen._screen import Score, Screened
 
@@ -57,7 +58,7 @@ def _ranked(name: str, members: list[Screened]) -> tuple[Ranked, ...]:
         same.setdefault(one.read_hash, []).append(one)
     best = sorted(same.values(), key=lambda alike: -alike[0].scores[name].gap)
     scores = [alike[0].scores[name] for alike in best]
-    leads = [_lead(a, b) for a, b in zip(scores, scores[1:], strict=False)]
+    leads = [_lead(a, b) for a, b in pairwise(scores)]
     return tuple(
         Ranked(tuple(alike), score, lead) for alike, score, lead in zip(best, scores, [*leads, None], strict=True)
     )

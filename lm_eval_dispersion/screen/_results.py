@@ -16,15 +16,10 @@ from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.pages import write_beside
 from lm_eval_dispersion.screen._draws import SEED
 from lm_eval_dispersion.screen._screen import Score, Screened
+from lm_eval_dispersion.screen._sets import task_name
 
 VERSION = 1
 """Raised when a number for the same model and tokens changes."""
-
-
-def task_name(set_name: str) -> str:
-    """What a token set is called among tasks."""
-    plain = Path(set_name[1:]).stem if set_name.startswith("@") else set_name
-    return "screen_" + re.sub(r"\W", "_", plain)
 
 
 def record(screened: Screened, set_name: str) -> dict[str, Any]:
@@ -80,7 +75,9 @@ def results(screened: Screened) -> dict[str, Any]:
     of, scores = screened.checkpoint, {task_name(name): (name, score) for name, score in screened.scores.items()}
     told = {"pretrained": of.pretrained, "gguf_file": of.file, "revision": of.revision}
     return {
-        "results": {task: {"alias": task, "gap,none": s.gap, "gap_stderr,none": "N/A"} for task, (_, s) in scores.items()},
+        "results": {
+            task: {"alias": task, "gap,none": s.gap, "gap_stderr,none": "N/A"} for task, (_, s) in scores.items()
+        },
         "group_subtasks": {task: [] for task in scores},
         "configs": {
             task: {"task": task, "metadata": {"version": VERSION, "dispersion_screen": record(screened, name)}}

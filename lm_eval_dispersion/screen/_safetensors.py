@@ -1,7 +1,7 @@
 """The header of a safetensors file: what tensors it holds, and where.
 
-The format: eight bytes with the length n of a JSON object, that object, then the tensors; ``data_offsets`` count from the
-end of the object (https://huggingface.co/docs/safetensors). A header is anyone's: nothing in it is trusted.
+The format: eight bytes with the length n of a JSON object, that object, then the tensors; ``data_offsets`` count from
+the end of the object (https://huggingface.co/docs/safetensors). A header is anyone's: nothing in it is trusted.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def located(file: File, header: dict[str, dict[str, Any]], name: str) -> Stored:
         Unscreenable: where what is said of it cannot be, or its bytes are not there.
     """
     told = header[name]
-    dtype, shape, offsets = told.get("dtype"), told.get("shape"), told.get("data_offsets")
-    if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
+    dtype, shape, offsets = told.get("dtype"), _counts(told.get("shape")), _counts(told.get("data_offsets"))
+    if shape is None or offsets is None or len(offsets) != 2:
         raise Unscreenable(f"{file.name} has a broken header: {name} has no shape or no offsets")
-    if dtype not in BYTES:
+    if not isinstance(dtype, str) or dtype not in BYTES:
         raise Unscreenable(f"{name} is stored as {str(dtype)[:20]}; what can be read is {', '.join(BYTES)}")
     first, last = offsets
     if last - first != prod(shape) * BYTES[dtype]:
@@ -75,10 +75,12 @@ def located(file: File, header: dict[str, dict[str, Any]], name: str) -> Stored:
     data = int(header["__metadata__"]["data"])
     if data + last > file.size:
         raise Unscreenable(
-            f"{file.name} is truncated: it has {file.size:,} bytes, and {name} ends at {data + last:,}; download it again"
+            f"{file.name} is truncated: it has {file.size:,} bytes, and {name} ends at {data + last:,}; "
+            "download it again"
         )
     return Stored(file, name, dtype, tuple(shape), data + first)
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= 8 and all(type(n) is int and 0 <= n < 2**63 for n in value)
+def _counts(value: Any) -> list[int] | None:
+    good = isinstance(value, list) and len(value) <= 8 and all(type(n) is int and 0 <= n < 2**63 for n in value)
+    return value if good else None

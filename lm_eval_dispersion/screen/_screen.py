@@ -93,7 +93,7 @@ def screen(name: str, wanted: dict[str, list[str] | None], watch: Callable[[int]
     begun, meter = time.monotonic(), Meter(watch)
     checkpoint = open_checkpoint(name, meter)
     sets = make_sets(checkpoint.vocabulary, wanted, checkpoint.matrix.rows)
-    named = np.unique(np.concatenate([sets.general, sets.sample, *sets.domain.values(), *sum(sets.near.values(), [])]))
+    named = sets.named
     ids = np.concatenate([named, sets.padding])
     read = checkpoint.matrix.read(ids.tolist())
     rows = _Rows(read, ids, trained(read, _places(ids, np.concatenate([sets.sample, sets.padding]))))
@@ -154,7 +154,7 @@ def _score(checkpoint: Checkpoint, sets: Sets, name: str, rows: _Rows) -> Score:
         why = f", and {never} that were never trained" if never else ""
         raise Unscreenable(f"its tokenizer has {len(tokens)} tokens of it{why}; at least {FEWEST} are needed")
     if len(general) < FEWEST_GENERAL:
-        raise Unscreenable(f"{len(general)} everyday words are left beside it; at least {FEWEST_GENERAL} are needed")
+        raise Unscreenable(f"{len(general)} everyday tokens are left beside it; at least {FEWEST_GENERAL} are needed")
     u, v = rows.units[rows.at(tokens)], rows.units[rows.at(general)]
     value = gap(u, v)
     pool = rows.counting(np.setdiff1d(sets.sample, np.concatenate([sets.domain[name], sets.general])))
@@ -180,7 +180,7 @@ def _score(checkpoint: Checkpoint, sets: Sets, name: str, rows: _Rows) -> Score:
 
 
 def _untrained(bad: NDArray[np.bool_], tokens: int) -> Untrained:
-    """Neighbours in id are alike in this, so the sample is worth fewer tokens than it has (the design effect, Kish 1965)."""
+    """Neighbours in id are alike in this: the sample is worth fewer tokens than it has (Kish 1965, design effect)."""
     from scipy.stats import norm
 
     n, p = len(bad), float(bad.mean())

@@ -1,9 +1,9 @@
 """Which tokens stand for a domain, which for everyday text, and which for chance: by rule, from the tokenizer alone.
 
-The paper's sets are not published, so these are ours. All but the chance sets follow from the spelling of tokens, and what is
-drawn is drawn by SHA-256, so that the same tokenizer gives the same tokens wherever and whenever, whatever else is asked for.
-An id stands for how frequent a token is: byte pair encoding numbers its merges in the order of their frequency in the text
-that it was trained on, and unigram pieces are sorted by probability.
+The paper's sets are not published, so these are ours. All but the chance sets follow from the spelling of tokens, and
+what is drawn is drawn by SHA-256, so that the same tokenizer gives the same tokens wherever and whenever, whatever else
+is asked for. An id stands for how frequent a token is: byte pair encoding numbers its merges in the order of their
+frequency in the text that it was trained on, and unigram pieces are sorted by probability.
 """
 
 from __future__ import annotations
@@ -66,22 +66,37 @@ class Sets:
     padding_rows: int
     """How many there are."""
 
+    @property
+    def named(self) -> Ids:
+        """All that have a token, in order of id."""
+        near = [some for slots in self.near.values() for some in slots]
+        return np.unique(np.concatenate([self.general, self.sample, *self.domain.values(), *near]))
+
 
 def check_sets(names: Sequence[str]) -> dict[str, list[str] | None]:
     """The words of each set that is asked for; None where a rule says them.
 
     Raises:
-        TaskError: for a name that is none, or a file that cannot be read.
+        TaskError: for a name that is none or would be another's, too, or a file that cannot be read.
     """
     found: dict[str, list[str] | None] = {}
+    called = dict.fromkeys(map(task_name, SETS), "")
     for name in names:
         if name.startswith("@"):
+            if called.setdefault(task_name(name), name) != name:
+                raise TaskError(f"{name} would be called {task_name(name)}, as another set is; rename the file")
             found[name] = _of_file(Path(name[1:]))
         elif name in SETS:
             found[name] = None if name == "digits" else _shipped(name)
         else:
             raise TaskError(f"no token set {name}; there are {', '.join(SETS)}, and @FILE with a word a line")
     return found
+
+
+def task_name(name: str) -> str:
+    """What a token set is called among tasks."""
+    plain = Path(name[1:]).stem if name.startswith("@") else name
+    return "screen_" + re.sub(r"\W", "_", plain)
 
 
 def make_sets(vocabulary: Vocabulary, wanted: dict[str, list[str] | None], rows: int) -> Sets:
@@ -145,7 +160,7 @@ def _general(vocabulary: Vocabulary, ordinary: Ids, excluded: set[int]) -> Ids:
         if (token := vocabulary.tokens[i]).startswith(_SPACES) and _WORD.fullmatch(token[1:]) and i not in excluded
     ]
     if len(words) < FEWEST_GENERAL:
-        raise Unscreenable(f"its tokenizer has {len(words)} everyday words, where {FEWEST_GENERAL} are needed")
+        raise Unscreenable(f"its tokenizer has {len(words)} everyday tokens, where {FEWEST_GENERAL} are needed")
     return np.array(sorted(i for _, i in sorted(words)[:GENERAL]), dtype=np.int64)
 
 
@@ -170,7 +185,7 @@ def _hash(text: str) -> str:
 
 
 def _shipped(name: str) -> list[str]:
-    text = files("lm_eval_dispersion.screen").joinpath("words", f"{name}.txt").read_text(encoding="utf-8")
+    text = files("lm_eval_dispersion.screen").joinpath("words").joinpath(f"{name}.txt").read_text(encoding="utf-8")
     return text.split()
 
 

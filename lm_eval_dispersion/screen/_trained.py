@@ -1,7 +1,7 @@
 """Which rows training has never touched: they say nothing of a checkpoint, and are left out.
 
-Tokenizers hold tokens that no training text had. Their rows stay as they began, shrink by weight decay, or are pushed all
-alike, for a softmax pushes what never comes in one direction (Land and Bartolo 2024, arXiv 2405.05417).
+Tokenizers hold tokens that no training text had. Their rows stay as they began, shrink by weight decay, or are pushed
+all alike, for a softmax pushes what never comes in one direction (Land and Bartolo 2024, arXiv 2405.05417).
 """
 
 from __future__ import annotations

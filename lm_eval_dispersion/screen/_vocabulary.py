@@ -19,7 +19,15 @@ from lm_eval_dispersion.screen._files import Source, read_all
 
 _LARGEST = 128 * 1024 * 1024
 """Bytes of a tokenizer's file; Gemma's has 33 million."""
-_OTHERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "special_tokens_map.json", "added_tokens.json")
+_OTHERS = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.tiktoken",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _NORMAL, _UNUSED = 1, 5
 """Of ``gguf.TokenType``."""
@@ -30,7 +38,7 @@ class Vocabulary:
     """What each row of the output projection stands for."""
 
     tokens: dict[int, str]
-    """The ordinary tokens by id, in order, spelled as the tokenizer spells them; neither special, nor added, nor bytes."""
+    """The ordinary tokens by id, in order, as the tokenizer spells them; neither special, nor added, nor bytes."""
     known: frozenset[int]
     """All ids that have any token; the rows beyond are padding."""
 

@@ -71,4 +71,12 @@ def configurations() -> None:
     accepts(PreTrainedModel.register_forward_pre_hook, 2, "with_kwargs")
 
 
-LOOKS = (hidden_states, output_recorders, configurations)
+def tokenizers() -> None:
+    """Read where a model has no tokenizer.json (``screen/_vocabulary``)."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    has(AutoTokenizer, "from_pretrained")
+    has(PreTrainedTokenizerFast, "get_vocab", "get_added_vocab")
+
+
+LOOKS = (hidden_states, output_recorders, configurations, tokenizers)

@@ -14,7 +14,7 @@ import pytest
 from lm_eval_dispersion.commands import main
 
 SCRIPT = str(Path(sys.executable).with_name("lm-eval-dispersion"))
-COMMANDS = ("show", "law", "doctor", "tasks")
+COMMANDS = ("show", "law", "screen", "doctor", "tasks")
 
 
 def test_help_fits_a_screen_and_names_every_command(
@@ -61,6 +61,7 @@ def test_help_and_show_start_without_any_heavy_library() -> None:
         (["law"], "output_path"),
         (["law", "out", "--pictures", "x"], "--pictures"),
         (["law", "out", "--picture"], "--picture"),
+        (["screen"], "models"),
         (["doctor", "now"], "now"),
         (["tasks", "now"], "now"),
         (["--version"], "--version"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # headers and body are two writes: with Nagle each answer waits 40 ms
 
     def _handle(self) -> None:
+        time.sleep(self.hub.latency)
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"
@@ -92,9 +94,9 @@ class Handler(BaseHTTPRequestHandler):
     def _send_blob(self, blob: Blob, answer: Answer, after: int | None) -> None:
         """All of a file, or the range that is asked for; cut after so many bytes."""
         start, end, status = 0, blob.size, answer.status
-        headers = dict(answer.headers) | {"Accept-Ranges": "bytes"}
+        headers = dict(answer.headers) | ({"Accept-Ranges": "bytes"} if self.hub.ranges else {})
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
-        if wanted and any(wanted.groups()):
+        if self.hub.ranges and wanted and any(wanted.groups()):
             first, last = wanted.groups()
             start = int(first) if first else max(0, end - int(last))
             end = min(end, int(last) + 1) if first and last else end
@@ -105,6 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         self._head(status, headers | {"Content-Length": str(end - start)})
         if self.command != "HEAD":
             for piece in blob.read(start, end if after is None else min(end, start + after)):
+                self.hub.pace(len(piece))
                 self.wfile.write(piece)
         if after is not None:
             self._cut()

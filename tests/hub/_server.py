@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,16 @@ class Hub(Faults):
     """The commits of each repository whose trees are held; None for all. Older ones are answered 404."""
     commits_per_hour: int | None = None
     """So many commits land with one token; more are answered 429 with Retry-After."""
+    ranges: bool = True
+    """Whether a part of a file is sent where a part is asked for; otherwise all of it, as some mirrors do."""
+    sent: int = 0
+    """Bytes of files that were sent so far."""
+    latency: float = 0.0
+    """Seconds before each answer."""
+    bytes_per_second: float | None = None
+    """Of files, all connections together; None for as fast as it goes."""
+    free_at: float = 0.0
+    """When what has been sent so far would be through at that pace."""
     hour: float = 3600.0
     """The seconds of that hour."""
     committed: dict[str, deque[float]] = field(default_factory=dict)
@@ -142,6 +153,16 @@ class Hub(Faults):
         repository.commit("initial commit", blobs, revision or "", repository.created)
         self.repositories[key] = repository
         return repository
+
+    def pace(self, n: int) -> None:
+        """Counts so many bytes of a file, and waits as long as they take."""
+        with self.lock:
+            self.sent += n
+            if self.bytes_per_second is None:
+                return
+            self.free_at = max(self.free_at, time.monotonic()) + n / self.bytes_per_second
+            until = self.free_at
+        time.sleep(max(0.0, until - time.monotonic()))
 
     def environment(self, home: Path) -> dict[str, str]:
         """Environment variables that send a process's Hub clients here, with a cache of their own in ``home``.
