@@ -24,6 +24,8 @@ The analysis, written down before any model was judged:
   by taking the model with the largest G of all?
 - Secondary: within(T) and between(T, general) apart; G with other general words, the 200 most frequent of the prose;
   the same for models with tied embeddings (--tied).
+
+Added after looking: the verdicts without the mixture with the least code, for models that saw none stand far apart.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ def main(out: Path, tied: bool = False, picture: Path | None = None, sets: int =
         SystemExit: where no three mixtures have been trained.
     """
     folders = models(out / "models", tied)
+    transformers.logging.disable_progress_bar()
     texts = read_texts()
     parts = held_out(texts.judged_code, texts.judged_prose, texts.glimpse)
     tokenizer = transformers.AutoTokenizer.from_pretrained(out / "tokenizer")
@@ -118,10 +121,12 @@ def judge(shares: list[int], measured: Sequence[Measured], rows: Sequence[Floats
         "between": by_mixture([between(*both) for both in zip(domain, general, strict=True)]),
         "log_perplexity": np.median(glimpses, axis=0),
     }
-    chance = {
+    chance = chance_sets(tokens, sets)
+    of_chance = {
         name: np.stack([by_mixture([gap(r[ids], g) for r, g in zip(rows, general, strict=True)]) for ids in chosen])
-        for name, chosen in chance_sets(tokens, sets).items()
+        for name, chosen in chance.items()
     }
+    log_frequency = _log(tokens.frequency)
     best = float(code.min())
     return {
         "shares": shares,
@@ -129,13 +134,20 @@ def judge(shares: list[int], measured: Sequence[Measured], rows: Sequence[Floats
         "bits_per_byte_of_prose": prose.tolist(),
         "values": {key: value.tolist() for key, value in values.items()},
         "verdicts": {key: asdict(verdict(value, code, SIGNALS[key][1])) for key, value in values.items()},
+        "verdicts_without_the_first": {
+            key: asdict(verdict(value[1:], code[1:], SIGNALS[key][1]))
+            for key, value in values.items()
+            if len(shares) > 3
+        },
+        "log_frequency": log_frequency[tokens.domain].mean(0).tolist(),
         "rho_of_each_glimpse": [float(spearman(flat(one), flat(code))) for one in glimpses],
         "chance": {
             name: {
                 "rho": spearman(flat(gaps), flat(code)[None]).tolist(),
                 "regret": (flat(code)[flat(gaps).argmax(-1)] - best).tolist(),
+                "log_frequency": log_frequency[chance[name]].mean((0, 1)).tolist(),
             }
-            for name, gaps in chance.items()
+            for name, gaps in of_chance.items()
         },
     }
 
@@ -143,14 +155,17 @@ def judge(shares: list[int], measured: Sequence[Measured], rows: Sequence[Floats
 def chance_sets(tokens: Tokens, count: int) -> dict[str, Ids]:
     """Of the three kinds in the module's docstring, [count, as many as in T] each."""
     rng = np.random.default_rng(0)
-    # Of a token that does not occur in one of the two, as if it did so half a time in a million.
-    apart = np.log(tokens.frequency + 0.5)
-    pooled = np.log(tokens.frequency.mean(1, keepdims=True) + 0.5)
+    apart, pooled = _log(tokens.frequency), _log(tokens.frequency.mean(1, keepdims=True))
     return {
         "random": random_sets(rng, tokens.others, len(tokens.domain), count),
         "frequency": matched_sets(rng, tokens.others, tokens.domain, pooled, count),
         "both frequencies": matched_sets(rng, tokens.others, tokens.domain, apart, count),
     }
+
+
+def _log(frequency: Floats) -> Floats:
+    # A token that does not occur counts as if it did so half a time in a million.
+    return np.asarray(np.log(frequency + 0.5))
 
 
 def report(found: dict) -> str:
@@ -165,35 +180,46 @@ def report(found: dict) -> str:
     )
     for share, *cells in zip(found["shares"], *columns, strict=True):
         lines.append(f"| {share} % | {' | '.join(', '.join(f'{v:.3f}' for v in seeds) for seeds in cells)} |")
-    lines += [
-        "",
-        "| signal | rho [95 %] | p | rho of means | right within a mixture | regret, bits per byte |",
-    ]
-    lines.append("|---|---|---|---|---|---|")
-    for key, told in found["verdicts"].items():
-        v = Verdict(**told)
-        lines.append(
-            f"| {SIGNALS[key][0]} | {v.rho:+.2f} [{v.low:+.2f}, {v.high:+.2f}] | {v.p:.3f} | {v.of_means:+.2f} "
-            f"| {v.agreeing} of {v.pairs} | {v.regret:.3f} |"
-        )
-    lines += [
-        "",
-        "| in the keywords' place | rho, median [95 % of sets] | with a rho as low | mean regret |",
-    ]
-    lines.append("|---|---|---|---|")
+    lines += ["", *_verdicts(found["verdicts"])]
+    lines += ["", "| in the keywords' place | log frequency | rho, median [95 % of sets] | as low | mean regret |"]
+    lines.append("|---|---|---|---|---|")
+    lines.append(
+        f"| the keywords themselves | {_listed(found['log_frequency'])} | {found['verdicts']['G']['rho']:+.2f} | | |"
+    )
     rho = found["verdicts"]["G"]["rho"]
     for name, chance in found["chance"].items():
         low, middle, high = np.percentile(chance["rho"], [2.5, 50, 97.5])
         reached = np.mean(np.array(chance["rho"]) <= rho + 1e-9)
         lines.append(
-            f"| {CHANCE[name]} | {middle:+.2f} [{low:+.2f}, {high:+.2f}] | {reached:.1%} "
+            f"| {CHANCE[name]} | {_listed(chance['log_frequency'])} "
+            f"| {middle:+.2f} [{low:+.2f}, {high:+.2f}] | {reached:.1%} "
             f"| {np.mean(chance['regret']):.3f} |"
         )
     each = found["rho_of_each_glimpse"]
     lines += ["", f"Each of {len(each)} pieces of 10 kB alone: rho {min(each):+.2f} to {max(each):+.2f}, "
                   f"median {np.median(each):+.2f}."]  # fmt: skip
+    if found["verdicts_without_the_first"]:
+        lines += ["", f"Without the mixture of {found['shares'][0]} %:", ""]
+        lines += _verdicts(found["verdicts_without_the_first"])
     lines += ["", f"T: {len(found['python'])} tokens; general: {len(found['general'])}."]
     return "\n".join(lines)
+
+
+def _listed(numbers: list[float]) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers)
+
+
+def _verdicts(verdicts: dict) -> list[str]:
+    lines = ["| signal | rho [95 %] | p | rho of means | right within a mixture | regret, bits per byte |"]
+    lines.append("|---|---|---|---|---|---|")
+    for key, told in verdicts.items():
+        v = Verdict(**told)
+        within_mixture = f"{v.agreeing} of {v.pairs}" if v.pairs else "-"
+        lines.append(
+            f"| {SIGNALS[key][0]} | {v.rho:+.2f} [{v.low:+.2f}, {v.high:+.2f}] | {v.p:.3f} | {v.of_means:+.2f} "
+            f"| {within_mixture} | {v.regret:.3f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":
