@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import spearmanr
 
 REPOSITORY = Path(__file__).parents[1]
-MODULES = ("mixtures", "train", "tokens", "measure", "analysis", "judge", "picture")
+MODULES = ("mixtures", "train", "tokens", "measure", "analysis", "judge")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,9 @@ The analysis, written down before any model was judged:
 - Secondary: within(T) and between(T, general) apart; G with other general words, the 200 most frequent of the prose;
   the same for models with tied embeddings (--tied).
 
-Added after looking: the verdicts without the mixture with the least code, for models that saw none stand far apart.
+Added after looking: the verdicts without the mixture with the least code, for models that saw none stand far apart;
+and G of the keywords that are more than ten times as frequent in code as in prose, of the other keywords, and of as
+many tokens as T has, the most frequent in code of those that are ten times as frequent there and no keywords.
 """
 
 from __future__ import annotations
@@ -39,28 +41,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from analysis import Verdict, flat, spearman, verdict
+from analysis import flat, spearman, verdict
 from measure import Floats, Measured, bits_per_byte, held_out, measure, output_projection
 from mixtures import read_texts
+from report import SIGNALS, report
 from tokens import Ids, Tokens, choose, matched_sets, random_sets
 from tqdm import tqdm
 
 from lm_eval_dispersion.screen import between, check_sets, gap, spelled, within
 
 SETS = 1000
-SIGNALS = {
-    "G": ("G(keywords)", -1),
-    "everyday": ("G(keywords), other general words", -1),
-    "within": ("within(keywords) alone", -1),
-    "between": ("between(keywords, general) alone", -1),
-    "log_perplexity": ("log-perplexity of 10 kB of code", 1),
-}
-"""Key -> name, and the sign that rho should have."""
-CHANCE = {
-    "random": "random tokens",
-    "frequency": "tokens of the keywords' frequency",
-    "both frequencies": "tokens of the keywords' frequency in code and in prose",
-}
 
 
 def main(out: Path, tied: bool = False, picture: Path | None = None, sets: int = SETS) -> str:
@@ -134,6 +124,10 @@ def judge(shares: list[int], measured: Sequence[Measured], rows: Sequence[Floats
         "bits_per_byte_of_prose": prose.tolist(),
         "values": {key: value.tolist() for key, value in values.items()},
         "verdicts": {key: asdict(verdict(value, code, SIGNALS[key][1])) for key, value in values.items()},
+        "after_looking": {
+            name: asdict(verdict(by_mixture([gap(r[ids], g) for r, g in zip(rows, general, strict=True)]), code, -1))
+            for name, ids in after_looking(tokens).items()
+        },
         "verdicts_without_the_first": {
             key: asdict(verdict(value[1:], code[1:], SIGNALS[key][1]))
             for key, value in values.items()
@@ -163,63 +157,23 @@ def chance_sets(tokens: Tokens, count: int) -> dict[str, Ids]:
     }
 
 
+def after_looking(tokens: Tokens) -> dict[str, Ids]:
+    """Name -> tokens; of the three kinds that the module's docstring names those of at least five tokens."""
+    log = _log(tokens.frequency)
+    of_code = log[:, 0] - log[:, 1] > np.log(10)
+    others = tokens.others[of_code[tokens.others]]
+    most = others[np.argsort(-tokens.frequency[others, 0], kind="stable")][: len(tokens.domain)]
+    kinds = {
+        "keywords of code alone": tokens.domain[of_code[tokens.domain]],
+        "keywords that are words, too": tokens.domain[~of_code[tokens.domain]],
+        "other tokens of code alone": most,
+    }
+    return {f"{name} ({len(ids)})": ids for name, ids in kinds.items() if len(ids) >= 5}
+
+
 def _log(frequency: Floats) -> Floats:
     # A token that does not occur counts as if it did so half a time in a million.
     return np.asarray(np.log(frequency + 0.5))
-
-
-def report(found: dict) -> str:
-    """Three tables: the mixtures, the signals, and sets by chance."""
-    lines = ["| code in training | bits per byte of code | of prose | G(keywords) | log-perplexity of 10 kB |"]
-    lines.append("|---|---|---|---|---|")
-    columns = (
-        found["bits_per_byte_of_code"],
-        found["bits_per_byte_of_prose"],
-        found["values"]["G"],
-        found["values"]["log_perplexity"],
-    )
-    for share, *cells in zip(found["shares"], *columns, strict=True):
-        lines.append(f"| {share} % | {' | '.join(', '.join(f'{v:.3f}' for v in seeds) for seeds in cells)} |")
-    lines += ["", *_verdicts(found["verdicts"])]
-    lines += ["", "| in the keywords' place | log frequency | rho, median [95 % of sets] | as low | mean regret |"]
-    lines.append("|---|---|---|---|---|")
-    lines.append(
-        f"| the keywords themselves | {_listed(found['log_frequency'])} | {found['verdicts']['G']['rho']:+.2f} | | |"
-    )
-    rho = found["verdicts"]["G"]["rho"]
-    for name, chance in found["chance"].items():
-        low, middle, high = np.percentile(chance["rho"], [2.5, 50, 97.5])
-        reached = np.mean(np.array(chance["rho"]) <= rho + 1e-9)
-        lines.append(
-            f"| {CHANCE[name]} | {_listed(chance['log_frequency'])} "
-            f"| {middle:+.2f} [{low:+.2f}, {high:+.2f}] | {reached:.1%} "
-            f"| {np.mean(chance['regret']):.3f} |"
-        )
-    each = found["rho_of_each_glimpse"]
-    lines += ["", f"Each of {len(each)} pieces of 10 kB alone: rho {min(each):+.2f} to {max(each):+.2f}, "
-                  f"median {np.median(each):+.2f}."]  # fmt: skip
-    if found["verdicts_without_the_first"]:
-        lines += ["", f"Without the mixture of {found['shares'][0]} %:", ""]
-        lines += _verdicts(found["verdicts_without_the_first"])
-    lines += ["", f"T: {len(found['python'])} tokens; general: {len(found['general'])}."]
-    return "\n".join(lines)
-
-
-def _listed(numbers: list[float]) -> str:
-    return ", ".join(f"{number:.2f}" for number in numbers)
-
-
-def _verdicts(verdicts: dict) -> list[str]:
-    lines = ["| signal | rho [95 %] | p | rho of means | right within a mixture | regret, bits per byte |"]
-    lines.append("|---|---|---|---|---|---|")
-    for key, told in verdicts.items():
-        v = Verdict(**told)
-        within_mixture = f"{v.agreeing} of {v.pairs}" if v.pairs else "-"
-        lines.append(
-            f"| {SIGNALS[key][0]} | {v.rho:+.2f} [{v.low:+.2f}, {v.high:+.2f}] | {v.p:.3f} | {v.of_means:+.2f} "
-            f"| {within_mixture} | {v.regret:.3f} |"
-        )
-    return lines
 
 
 if __name__ == "__main__":
