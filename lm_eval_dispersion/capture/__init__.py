@@ -80,7 +80,7 @@ def identity(lm: LM, capture: Capture) -> dict[str, Any] | None:
 
 
 def stock_window(lm: LM, window: int) -> int | None:
-    """Tokens of the windows that ``stock_rolling`` scores, where so many were asked for; None where they are its own."""
+    """Tokens of the windows that ``stock_rolling`` scores where so many are asked for; None where they are its own."""
     engine = _engine_of(lm)
     return None if engine is None else min(window, lm.max_length - _taken_off(engine))
 
