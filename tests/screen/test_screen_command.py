@@ -102,8 +102,17 @@ def test_results_are_in_lm_evals_form_and_the_leaderboard_reads_them(
         assert run.content["results"][task] == {"alias": task, "gap,none": record["gap"], "gap_stderr,none": "N/A"}
         assert run.content["configs"][task]["metadata"]["dispersion_screen"] == record
         assert run.record(task) is None
+    result = {
+        "results": {"arc_easy": {"alias": "arc_easy", "acc,none": 0.5, "acc_stderr,none": 0.1}},
+        "configs": {"arc_easy": {"task": "arc_easy"}},
+        "config": {"model": "hf", "model_args": {"pretrained": str(tiny)}},
+        "n-samples": {"arc_easy": {"original": 26, "effective": 26}},
+        "model_name": str(tiny),
+    }
+    (tmp_path / "out" / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(result))
     rows = read_records([str(tmp_path / "out")], read_conventions()).table
     gaps = rows[rows["metric"] == "gap"]
+    assert set(gaps["entry"]) == set(rows["entry"][rows["task"] == "arc_easy"])
     assert sorted(gaps["task"]) == ["screen_digits", "screen_python"]
     assert sorted(gaps["value"]) == sorted(record["gap"] for record in told["screened"][0]["sets"])
 

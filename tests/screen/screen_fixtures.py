@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 from checkpoints import Rows, output_rows, texts
 from models import save_tiny_llama
-
-from lm_eval_dispersion.screen import check_sets
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +30,16 @@ def tiny_texts(tiny: Path) -> dict[int, str]:
 @pytest.fixture(scope="session")
 def shipped() -> dict[str, list[str] | None]:
     """The words of every built-in set."""
+    from lm_eval_dispersion.screen import check_sets
+
     return check_sets(["digits", "python", "medical", "law"])
 
 
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory: pytest.TempPathFactory, tiny: Path, tiny_rows: Rows) -> Path:
     """The tiny model's output matrix and tokens in GGUF, as ``gguf`` writes them."""
+    import gguf
+
     file = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     vocabulary = json.loads((tiny / "tokenizer.json").read_text())["model"]["vocab"]
     tokens = sorted(vocabulary, key=vocabulary.get)
