@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Columns of the table: what does not fit is wrapped by the terminal rather than left out.
 _WIDTH = 120
+_LISTED = 4
 
 
 def screen(
@@ -38,7 +39,7 @@ def screen(
     """Which checkpoint, without running one: G of its output matrix."""
     from tqdm import tqdm
 
-    from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results
+    from lm_eval_dispersion.screen import Unscreenable, check_sets, in_common, spelled, write_results
     from lm_eval_dispersion.screen import screen as screened_by
 
     wanted = check_sets(list(dict.fromkeys(tokens)))
@@ -56,6 +57,8 @@ def screen(
                 failed[name] = str(error)
     for name, why in failed.items():
         complain(f"{name}: {why}")
+    with tqdm(desc="over the tokens in common", unit="", delay=2, leave=False) as bar:
+        screened = in_common(screened, bar.update)
     for one in screened:
         for set_name, why in one.faults.items():
             complain(f"{one.checkpoint.name}: no G of {set_name}: {why}")
@@ -102,10 +105,15 @@ def _show(screened: list[Screened], failed: dict[str, str], as_json: bool) -> No
 
 
 def _group(group: Group) -> dict[str, Any]:
+    score = group.ranked[0].score
     return {
         "set": group.set,
         "model_type": group.model_type or None,
         "vocabulary_hash": group.vocabulary_hash,
+        "tokens": score.tokens,
+        "general": score.general,
+        "tokens_hash": score.tokens_hash,
+        "general_hash": score.general_hash,
         "ranked": [
             {
                 "models": [one.checkpoint.name for one in ranked.screened],
@@ -141,15 +149,18 @@ def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
     score = group.ranked[0].score
     family = group.model_type or "family unknown"
     some = f" of {score.found:,}" if score.found > score.tokens else ""
+    everyday = f"{score.general} of {score.asked_general}" if score.asked_general > score.general else score.general
     console.print()
     console.print(
         Text.assemble(
             (plain(group.set), "bold cyan"),
-            f": {score.tokens}{some} tokens against {score.general} everyday tokens; {plain(family)}, "
-            f"tokenizer {group.vocabulary_hash[:8]}",
+            f": {score.tokens}{some} tokens ({score.tokens_hash[:8]}) against {everyday} everyday tokens "
+            f"({score.general_hash[:8]}); {plain(family)}, tokenizer {group.vocabulary_hash[:8]}",
         ),
         soft_wrap=True,
     )
+    for line in _left_out(group, names):
+        console.print(Text(line), soft_wrap=True)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("model", overflow="fold")
     for column in ("G", "random sets", "as frequent", "ahead of the next"):
@@ -157,6 +168,25 @@ def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
     for ranked in group.ranked:
         table.add_row(*_row(ranked, names))
     console.print(table)
+
+
+def _left_out(group: Group, names: dict[str, str]) -> list[str]:
+    """Of the set and of the general tokens: how many do not count, and in which checkpoints."""
+    first, every = group.ranked[0].score, [one for ranked in group.ranked for one in ranked.screened]
+    of_set = {one.checkpoint.name: one.scores[group.set].untrained for one in every}
+    of_general = {one.checkpoint.name: one.scores[group.set].untrained_general for one in every}
+    told = (
+        ("the set", first.untrained + first.untrained_elsewhere, of_set),
+        ("the everyday tokens", first.asked_general - first.general, of_general),
+    )
+    lines = []
+    for kind, left, by_name in told:
+        most = sorted(by_name, key=lambda name: -by_name[name])
+        listed = [f"{names[name]} ({by_name[name]})" for name in most if by_name[name]]
+        more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+        if left:
+            lines.append(f"  left out of {kind}: {left}, never trained in {', '.join(listed[:_LISTED])}{more}")
+    return lines
 
 
 def _row(ranked: Ranked, names: dict[str, str]) -> list[str]:
@@ -193,12 +223,27 @@ def _show_notes(console: Console, groups: list[Group], names: dict[str, str]) ->
             notes.append(f"Same output matrix, G cannot tell them apart: {listed} (equal in all {rows:,} rows read).")
     if len({(g.model_type, g.vocabulary_hash) for g in groups}) > 1:
         notes.append("Checkpoints of other tokenizers or families are not ranked against each other.")
-    elif len(groups) > len({g.set for g in groups}):
-        notes.append("Checkpoints of which other tokens were never trained are not ranked against each other.")
+    notes.extend(_apart(groups, names))
     notes.append("When not to trust it: docs/screen.md")
     console.print()
     for note in notes:
         console.print(Text(note, style="dim"), soft_wrap=True)
+
+
+def _apart(groups: list[Group], names: dict[str, str]) -> list[str]:
+    """A line for each set and family whose checkpoints have too few tokens in common."""
+    from lm_eval_dispersion.screen import SHARE
+
+    kin: dict[tuple[str, str, str], list[str]] = {}
+    for group in groups:
+        members = ", ".join(names[one.checkpoint.name] for ranked in group.ranked for one in ranked.screened)
+        kin.setdefault((group.set, group.model_type, group.vocabulary_hash), []).append(members)
+    return [
+        f"{plain(key[0])}: {' | '.join(members)} are ranked apart; of the tokens that count in any of them less than "
+        f"{SHARE:.0%}, or too few, count in all."
+        for key, members in kin.items()
+        if len(members) > 1
+    ]
 
 
 def _show_tokens(shown: dict[str, dict[str, list[str]]], as_json: bool) -> None:
