@@ -10,9 +10,11 @@ from lm_eval_dispersion.screen._rank import Group, Lead, Ranked, rank
 from lm_eval_dispersion.screen._results import record, results, write_results
 from lm_eval_dispersion.screen._score import Score
 from lm_eval_dispersion.screen._screen import Screened, screen, spelled
-from lm_eval_dispersion.screen._sets import GENERAL, MOST, SETS, check_sets, spell, task_name
+from lm_eval_dispersion.screen._sets import FEWEST, FEWEST_GENERAL, GENERAL, MOST, SETS, check_sets, spell, task_name
 
 __all__ = [
+    "FEWEST",
+    "FEWEST_GENERAL",
     "GENERAL",
     "MOST",
     "SETS",
