@@ -10,12 +10,7 @@ import typer
 from lm_eval_dispersion.runs import complain, plain
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lm_eval_dispersion.screen import Group, Ranked, Screened
-
-# Columns of the table: what does not fit is wrapped by the terminal rather than left out.
-_WIDTH = 120
+    from lm_eval_dispersion.screen import Group, Screened
 
 
 def screen(
@@ -38,7 +33,8 @@ def screen(
     """Which checkpoint, without running one: G of its output matrix."""
     from tqdm import tqdm
 
-    from lm_eval_dispersion.screen import Unscreenable, check_sets, spelled, write_results
+    from lm_eval_dispersion.commands._screened import show, show_chosen
+    from lm_eval_dispersion.screen import Unscreenable, check_sets, in_common, rank, spelled, write_results
     from lm_eval_dispersion.screen import screen as screened_by
 
     wanted = check_sets(list(dict.fromkeys(tokens)))
@@ -56,56 +52,54 @@ def screen(
                 failed[name] = str(error)
     for name, why in failed.items():
         complain(f"{name}: {why}")
+    with tqdm(desc="over the tokens in common", unit="", delay=2, leave=False) as bar:
+        screened = in_common(screened, bar.update)
     for one in screened:
         for set_name, why in one.faults.items():
             complain(f"{one.checkpoint.name}: no G of {set_name}: {why}")
         if output_path is not None and one.scores:
             write_results(one, output_path)
     if show_tokens:
-        _show_tokens(shown, as_json)
+        if as_json:
+            _print_json(shown)
+        else:
+            show_chosen(shown)
         return 0 if shown else 1
-    _show(screened, failed, as_json)
+    groups = rank(screened)
+    if as_json:
+        _print_json(_document(screened, groups, failed))
+    else:
+        show(screened, groups)
     return 0 if any(one.scores for one in screened) else 1
 
 
-def _show(screened: list[Screened], failed: dict[str, str], as_json: bool) -> None:
-    from rich.console import Console
+def _document(screened: list[Screened], groups: list[Group], failed: dict[str, str]) -> dict[str, Any]:
+    from lm_eval_dispersion.screen import record
 
-    from lm_eval_dispersion.screen import rank, record
-
-    groups = rank(screened)
-    if as_json:
-        _print_json(
+    return {
+        "screened": [
             {
-                "screened": [
-                    {
-                        "model": one.checkpoint.name,
-                        "sets": [record(one, name) for name in one.scores],
-                        "failed": one.faults,
-                    }
-                    for one in screened
-                ],
-                "groups": [_group(group) for group in groups],
-                "failed": failed,
+                "model": one.checkpoint.name,
+                "sets": [record(one, name) for name in one.scores],
+                "failed": one.faults,
             }
-        )
-        return
-    console = Console(highlight=False)
-    if console.width < _WIDTH:
-        console.width = _WIDTH
-    names = _short([one.checkpoint.name for one in screened])
-    for one in screened:
-        _show_checkpoint(console, one)
-    for group in groups:
-        _show_group(console, group, names)
-    _show_notes(console, groups, names)
+            for one in screened
+        ],
+        "groups": [_group(group) for group in groups],
+        "failed": failed,
+    }
 
 
 def _group(group: Group) -> dict[str, Any]:
+    score = group.ranked[0].score
     return {
         "set": group.set,
         "model_type": group.model_type or None,
         "vocabulary_hash": group.vocabulary_hash,
+        "tokens": score.tokens,
+        "general": score.general,
+        "tokens_hash": score.tokens_hash,
+        "general_hash": score.general_hash,
         "ranked": [
             {
                 "models": [one.checkpoint.name for one in ranked.screened],
@@ -117,113 +111,7 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
-def _show_checkpoint(console: Console, one: Screened) -> None:
-    from rich.text import Text
-
-    of, untrained = one.checkpoint, one.untrained
-    tied = " (tied)" if of.matrix.tied else ""
-    share = one.meter.bytes / of.size if of.size else 0
-    interval = f"{untrained.low:,.0f} to {untrained.high:,.0f}"
-    console.print(Text(plain(of.name), style="bold"), soft_wrap=True)
-    for line in (
-        f"{plain(of.matrix.tensor)}{tied}: {of.matrix.rows:,} x {of.matrix.width:,} in {of.matrix.dtype}",
-        f"left out: {one.padding_rows:,} padding rows, and about {untrained.about:,.0f} never trained "
-        f"({interval}; {untrained.found} of a sample of {untrained.sample:,})",
-        f"read {_megabytes(one.meter.bytes)} of {_megabytes(of.size)} ({share:.2%}) in {one.seconds:.1f} s",
-    ):
-        console.print(Text(f"  {line}"), soft_wrap=True)
-
-
-def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    score = group.ranked[0].score
-    family = group.model_type or "family unknown"
-    some = f" of {score.found:,}" if score.found > score.tokens else ""
-    console.print()
-    console.print(
-        Text.assemble(
-            (plain(group.set), "bold cyan"),
-            f": {score.tokens}{some} tokens against {score.general} everyday tokens; {plain(family)}, "
-            f"tokenizer {group.vocabulary_hash[:8]}",
-        ),
-        soft_wrap=True,
-    )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("model", overflow="fold")
-    for column in ("G", "random sets", "as frequent", "ahead of the next"):
-        table.add_column(column, no_wrap=True)
-    for ranked in group.ranked:
-        table.add_row(*_row(ranked, names))
-    console.print(table)
-
-
-def _row(ranked: Ranked, names: dict[str, str]) -> list[str]:
-    score, lead = ranked.score, ranked.lead
-    ranges = (
-        f"{draws.low:.3f} to {draws.high:.3f} ({draws.below:.0%})" if draws else "too few tokens"
-        for draws in (score.random, score.matched)
-    )
-    ahead = f"{lead.difference:.4f} ± {lead.stderr:.4f}" if lead else ""
-    alike = "\n= ".join(names[one.checkpoint.name] for one in ranked.screened)
-    return [alike, f"{score.gap:.4f} ± {score.left_out.stderr:.4f}", *ranges, ahead]
-
-
-def _short(names: list[str]) -> dict[str, str]:
-    """The last part of each name where that tells them apart, else all of it."""
-    last = {name: name.rstrip("/").rpartition("/")[2] or name for name in names}
-    unique = len(set(last.values())) == len(last)
-    return {name: plain(last[name] if unique else name) for name in names}
-
-
-def _show_notes(console: Console, groups: list[Group], names: dict[str, str]) -> None:
-    from rich.text import Text
-
-    if not groups:
-        return
-    notes = [
-        "± over tokens; that of a difference over the same ones in both (jackknife).",
-        "The ranges hold 95 % of 1,000 other sets of the same size; in brackets the share with a smaller G.",
-    ]
-    alike = {tuple(s.checkpoint.name for s in r.screened): r.screened[0].rows_read for g in groups for r in g.ranked}
-    for same, rows in alike.items():
-        if len(same) > 1:
-            listed = ", ".join(names[one] for one in same)
-            notes.append(f"Same output matrix, G cannot tell them apart: {listed} (equal in all {rows:,} rows read).")
-    if len({(g.model_type, g.vocabulary_hash) for g in groups}) > 1:
-        notes.append("Checkpoints of other tokenizers or families are not ranked against each other.")
-    elif len(groups) > len({g.set for g in groups}):
-        notes.append("Checkpoints of which other tokens were never trained are not ranked against each other.")
-    notes.append("When not to trust it: docs/screen.md")
-    console.print()
-    for note in notes:
-        console.print(Text(note, style="dim"), soft_wrap=True)
-
-
-def _show_tokens(shown: dict[str, dict[str, list[str]]], as_json: bool) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from lm_eval_dispersion.screen import spell
-
-    if as_json:
-        _print_json(shown)
-        return
-    console = Console(highlight=False)
-    for name, sets in shown.items():
-        console.print(Text(plain(name), style="bold"), soft_wrap=True)
-        for set_name, tokens in sets.items():
-            console.print(Text(f"  {plain(set_name)}, {len(tokens)}:", style="cyan"), soft_wrap=True)
-            # Quoted, for many tokens begin with a blank.
-            console.print(Text("    " + " ".join(repr(spell(token)) for token in tokens)), soft_wrap=True)
-
-
 def _print_json(document: Any) -> None:
     import json
 
     print(json.dumps(document, indent=2, allow_nan=False))
-
-
-def _megabytes(n: int) -> str:
-    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.1f} MB"

@@ -3,17 +3,22 @@
 No forward pass, no model in memory, no whole download: a header and some thousand rows, of a folder or over HTTP.
 """
 
+from lm_eval_dispersion.screen._common import SHARE, in_common
 from lm_eval_dispersion.screen._fault import Unscreenable
 from lm_eval_dispersion.screen._gap import between, gap, within
 from lm_eval_dispersion.screen._rank import Group, Lead, Ranked, rank
 from lm_eval_dispersion.screen._results import record, results, write_results
-from lm_eval_dispersion.screen._screen import Score, Screened, screen, spelled
-from lm_eval_dispersion.screen._sets import GENERAL, MOST, SETS, check_sets, spell, task_name
+from lm_eval_dispersion.screen._score import Score
+from lm_eval_dispersion.screen._screen import Screened, screen, spelled
+from lm_eval_dispersion.screen._sets import FEWEST, FEWEST_GENERAL, GENERAL, MOST, SETS, check_sets, spell, task_name
 
 __all__ = [
+    "FEWEST",
+    "FEWEST_GENERAL",
     "GENERAL",
     "MOST",
     "SETS",
+    "SHARE",
     "Group",
     "Lead",
     "Ranked",
@@ -23,6 +28,7 @@ __all__ = [
     "between",
     "check_sets",
     "gap",
+    "in_common",
     "rank",
     "record",
     "results",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_eval_dispersion.screen._gap import Floats, Ids, gaps
+from lm_eval_dispersion.screen._gap import Ids, gaps
+
+Rows = NDArray[np.floating[Any]]
 
 DRAWS = 1000
 """Sets that are drawn."""
@@ -30,7 +33,7 @@ class Draws:
     """The share of sets whose G is smaller than the domain's."""
 
 
-def at_random(rows: Floats, pool: Ids, n: int, general: Floats, value: float) -> Draws | None:
+def at_random(rows: Rows, pool: Ids, n: int, general: Rows, value: float) -> Draws | None:
     """Sets of n tokens of a sample.
 
     Args:
@@ -49,7 +52,7 @@ def at_random(rows: Floats, pool: Ids, n: int, general: Floats, value: float) ->
     return _draws(rows, pool[order[:, :n]], general, value)
 
 
-def near(rows: Floats, slots: Sequence[Ids], general: Floats, value: float) -> Draws | None:
+def near(rows: Rows, slots: Sequence[Ids], general: Rows, value: float) -> Draws | None:
     """Sets of one token from each slot, none twice; a slot with none left gives one of another slot.
 
     Args:
@@ -80,7 +83,7 @@ def _one_each(slots: list[list[int]], union: list[int], drawn: Random) -> list[i
     return sorted(taken)
 
 
-def _draws(rows: Floats, sets: NDArray[np.int64], general: Floats, value: float) -> Draws:
+def _draws(rows: Rows, sets: NDArray[np.int64], general: Rows, value: float) -> Draws:
     places, inverse = np.unique(sets, return_inverse=True)
     found = gaps(rows[places], inverse.reshape(sets.shape), general)
     low, high = np.quantile(found, [0.025, 0.975])

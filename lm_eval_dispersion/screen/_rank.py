@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lm_eval_dispersion.screen._screen import Score, Screened
+from lm_eval_dispersion.screen._score import Score
+from lm_eval_dispersion.screen._screen import Screened
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Group:
-    """Checkpoints of one family and tokenizer, of which the same tokens count: only these are ranked."""
+    """Checkpoints of one family and tokenizer, scored over the same tokens: only these are ranked."""
 
     set: str
     model_type: str
@@ -41,7 +42,11 @@ class Group:
 
 
 def rank(screened: Sequence[Screened]) -> list[Group]:
-    """The groups of each token set, in the order in which sets and checkpoints were asked for."""
+    """The groups of each token set, in the order in which sets and checkpoints were asked for.
+
+    Args:
+        screened: from ``in_common``; without it, checkpoints of which a single row more counts are not ranked together.
+    """
     found: dict[tuple[str, ...], list[Screened]] = {}
     for name in dict.fromkeys(name for one in screened for name in one.scores):
         for one in screened:

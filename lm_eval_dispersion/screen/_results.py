@@ -15,7 +15,8 @@ from lm_eval_dispersion import __version__
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.pages import write_beside
 from lm_eval_dispersion.screen._draws import SEED
-from lm_eval_dispersion.screen._screen import Score, Screened
+from lm_eval_dispersion.screen._score import Score
+from lm_eval_dispersion.screen._screen import Screened
 from lm_eval_dispersion.screen._sets import task_name
 
 VERSION = 1
@@ -54,6 +55,8 @@ def record(screened: Screened, set_name: str) -> dict[str, Any]:
             "padding_rows": screened.padding_rows,
             "never_trained_of_set": score.untrained,
             "never_trained_of_general": score.untrained_general,
+            "never_trained_elsewhere_of_set": score.untrained_elsewhere,
+            "never_trained_elsewhere_of_general": score.untrained_elsewhere_general,
             "never_trained_of_sample": untrained.found,
             "sample": untrained.sample,
             "never_trained_about": round(untrained.about),

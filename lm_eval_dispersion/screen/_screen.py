@@ -4,47 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lm_eval_dispersion.screen._checkpoint import Checkpoint, open_checkpoint
-from lm_eval_dispersion.screen._draws import Draws, at_random, near
 from lm_eval_dispersion.screen._dtypes import Float32
 from lm_eval_dispersion.screen._fault import Unscreenable
 from lm_eval_dispersion.screen._files import Meter
-from lm_eval_dispersion.screen._gap import Ids, LeftOut, between, gap, left_out, units, within
-from lm_eval_dispersion.screen._sets import FEWEST, FEWEST_GENERAL, Sets, make_sets
+from lm_eval_dispersion.screen._gap import Ids
+from lm_eval_dispersion.screen._score import Rows, Score, counting, score
+from lm_eval_dispersion.screen._sets import Sets, make_sets
 from lm_eval_dispersion.screen._trained import trained
-from lm_eval_dispersion.screen._vocabulary import tokens_hash
-
-
-@dataclass(frozen=True)
-class Score:
-    """G of one token set."""
-
-    gap: float
-    within: float
-    between: float
-    left_out: LeftOut
-    """G without each token."""
-    random: Draws | None
-    """G of sets of as many tokens at random; None where the tokenizer is too small for them."""
-    matched: Draws | None
-    """G of sets of as many tokens that are about as frequent."""
-    found: int
-    """Tokens of the set in the tokenizer, of which at most 128 are taken."""
-    tokens: int
-    """Tokens of the set that count."""
-    general: int
-    """General tokens that count."""
-    untrained: int
-    """Tokens of the set that do not count, never having been trained."""
-    untrained_general: int
-    tokens_hash: str
-    general_hash: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +50,9 @@ class Screened:
     read_hash: str
     meter: Meter
     seconds: float
+    sets: Sets = field(repr=False)
+    rows: Rows = field(repr=False)
+    """What was read, kept so that G can be had over fewer tokens."""
 
 
 def screen(name: str, wanted: dict[str, list[str] | None], watch: Callable[[int], object] = lambda n: None) -> Screened:
@@ -96,12 +72,12 @@ def screen(name: str, wanted: dict[str, list[str] | None], watch: Callable[[int]
     named = sets.named
     ids = np.concatenate([named, sets.padding])
     read = checkpoint.matrix.read(ids.tolist())
-    rows = _Rows(read, ids, trained(read, _places(ids, np.concatenate([sets.sample, sets.padding]))))
+    rows = Rows(read, ids, trained(read, _places(ids, np.concatenate([sets.sample, sets.padding]))))
     scores: dict[str, Score] = {}
     faults: dict[str, str] = {}
     for one in wanted:
         try:
-            scores[one] = _score(checkpoint, sets, one, rows)
+            scores[one] = score(checkpoint.vocabulary, sets, one, rows, *counting(sets, one, rows))
         except Unscreenable as error:
             faults[one] = str(error)
     sampled = _places(ids, sets.sample)
@@ -116,67 +92,14 @@ def screen(name: str, wanted: dict[str, list[str] | None], watch: Callable[[int]
         read_hash=_digest(read[_places(ids, named)]),
         meter=meter,
         seconds=time.monotonic() - begun,
+        sets=sets,
+        rows=rows,
     )
-
-
-class _Rows:
-    """The rows that were read, by id."""
-
-    def __init__(self, read: Float32, ids: Ids, good: NDArray[np.bool_]) -> None:
-        self.good = good
-        self._ids, self._kept = ids[good], np.flatnonzero(good)
-        self.units = np.zeros(read.shape)
-        """[n, d], of norm 1 where they count."""
-        if good.any():
-            self.units[good] = units(read[good])
-        self._place = dict(zip(ids.tolist(), range(len(ids)), strict=True))
-
-    def counting(self, ids: Ids) -> Ids:
-        """Those whose rows count."""
-        return ids[self.good[self.at(ids)]] if len(ids) else ids
-
-    def at(self, ids: Ids) -> Ids:
-        """Their places in ``units``."""
-        return np.array([self._place[i] for i in ids.tolist()], dtype=np.int64)
 
 
 def _places(ids: Ids, some: Ids) -> Ids:
     order = np.argsort(ids)
     return np.asarray(order[np.searchsorted(ids, some, sorter=order)])
-
-
-def _score(checkpoint: Checkpoint, sets: Sets, name: str, rows: _Rows) -> Score:
-    tokens = rows.counting(sets.domain[name])
-    asked = np.setdiff1d(sets.general, sets.domain[name])
-    general = rows.counting(asked)
-    if len(tokens) < FEWEST:
-        never = len(sets.domain[name]) - len(tokens)
-        why = f", and {never} that were never trained" if never else ""
-        raise Unscreenable(f"its tokenizer has {len(tokens)} tokens of it{why}; at least {FEWEST} are needed")
-    if len(general) < FEWEST_GENERAL:
-        raise Unscreenable(f"{len(general)} everyday tokens are left beside it; at least {FEWEST_GENERAL} are needed")
-    u, v = rows.units[rows.at(tokens)], rows.units[rows.at(general)]
-    value = gap(u, v)
-    pool = rows.counting(np.setdiff1d(sets.sample, np.concatenate([sets.domain[name], sets.general])))
-    kept = zip(sets.domain[name].tolist(), sets.near[name], strict=True)
-    counts = set(tokens.tolist())
-    slots = [rows.at(rows.counting(slot)) for token, slot in kept if token in counts]
-    spelled = checkpoint.vocabulary.tokens
-    return Score(
-        gap=value,
-        within=within(u),
-        between=between(u, v),
-        left_out=left_out(u, v),
-        random=at_random(rows.units, rows.at(pool), len(tokens), v, value),
-        matched=near(rows.units, slots, v, value),
-        found=sets.found[name],
-        tokens=len(tokens),
-        general=len(general),
-        untrained=len(sets.domain[name]) - len(tokens),
-        untrained_general=len(asked) - len(general),
-        tokens_hash=tokens_hash(spelled, tokens.tolist()),
-        general_hash=tokens_hash(spelled, general.tolist()),
-    )
 
 
 def _untrained(bad: NDArray[np.bool_], tokens: int) -> Untrained:

@@ -81,6 +81,46 @@ def test_json_is_one_document(tiny: Path, lower: Path, capsys: pytest.CaptureFix
     assert list(told["failed"]) == ["gone"]
 
 
+def lacking(tiny: Path, rows: Rows, folder: Path, tokens: list[str]) -> str:
+    """A checkpoint as ``tiny``, of which these tokens were never trained."""
+    ids = json.loads((tiny / "tokenizer.json").read_text())["model"]["vocab"]
+    changed = torch.from_numpy(rows).float() + 0.05
+    changed[[ids[token] for token in tokens]] = 0
+    return str(save_output(folder, tiny, {"lm_head.weight": changed}))
+
+
+def test_all_of_one_call_say_over_which_tokens_they_are(
+    tiny: Path, tiny_rows: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = lacking(tiny, tiny_rows, tmp_path / "other", ["Ġreturn"])
+    asked = ["screen", str(tiny), other, "--tokens", "python", "--output_path", str(tmp_path / "out")]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "left out of the set: 1, never trained in other (1)" in said and "apart" not in said
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    (group,), records = told["groups"], [one["sets"][0] for one in told["screened"]]
+    assert [one["models"] for one in group["ranked"]] == [[str(tiny)], [other]]
+    for key in ("tokens", "general", "tokens_hash", "general_hash"):
+        assert {record[key] for record in records} == {group[key]}
+    assert group["tokens_hash"][:8] in said and group["general_hash"][:8] in said
+    left = [record["left_out"] for record in records]
+    assert [(of["never_trained_of_set"], of["never_trained_elsewhere_of_set"]) for of in left] == [(0, 1), (1, 0)]
+    written = [run.content["configs"]["screen_python"]["metadata"]["dispersion_screen"] for run in runs_at([tmp_path])]
+    assert {record["tokens_hash"] for record in written} == {group["tokens_hash"]}
+
+
+def test_checkpoints_with_little_in_common_are_told_in_one_line(
+    tiny: Path, tiny_rows: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["screen", str(tiny), "--show-tokens", "--tokens", "digits", "--json"]) == 0
+    digits = json.loads(capsys.readouterr().out)[str(tiny)]["digits"]
+    other = lacking(tiny, tiny_rows, tmp_path / "other", digits[: len(digits) // 2 + 1])
+    assert main(["screen", str(tiny), other, "--tokens", "digits"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "ranked apart" in line]
+    assert line.startswith(f"digits: {tiny.name} | other: ranked apart, for too few tokens count in all of them")
+
+
 def test_tokens_are_shown_without_a_row_being_read(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["screen", str(tiny), "--show-tokens", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)[str(tiny)]

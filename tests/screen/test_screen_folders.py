@@ -13,7 +13,7 @@ import torch
 from checkpoints import Rows, brute_force, domain_ids, general_ids, output_rows, save_output
 from models import save_tiny_llama
 
-from lm_eval_dispersion.screen import Screened, Unscreenable, check_sets, rank, screen
+from lm_eval_dispersion.screen import Screened, Unscreenable, check_sets, in_common, rank, screen
 
 Words = dict[str, list[str] | None]
 SETS: Words = check_sets(["digits", "python"])
@@ -66,10 +66,12 @@ def test_eight_bit_rows_are_scaled(
     shipped: Words,
 ) -> None:
     weight = torch.from_numpy(tiny_rows).float()
+    drawn = torch.Generator().manual_seed(1)
     scales = {
         "one": torch.tensor(0.25),
-        "rows": torch.rand(2048, 1) + 0.5,
-        "blocks": torch.rand(32, 2) + 0.1,
+        # No block so small that its rows count as never trained.
+        "rows": torch.rand(2048, 1, generator=drawn) + 0.5,
+        "blocks": torch.rand(32, 2, generator=drawn) + 0.5,
     }
     tensors = {"lm_head.weight": weight.to(kind)}
     expected = tensors["lm_head.weight"].double()
@@ -96,6 +98,58 @@ def test_rows_that_training_never_touched_are_left_out_and_counted(
     agrees(found, rows.double().numpy(), tiny_texts, shipped, (digits[0], python[0], general[2]))
     assert found.padding_rows == 24
     assert [(s.untrained, s.untrained_general) for s in found.scores.values()] == [(1, 1), (1, 1)]
+
+
+def test_checkpoints_whose_untrained_rows_differ_are_ranked_over_the_tokens_in_common(
+    tmp_path: Path, tiny: Path, tiny_rows: Rows, tiny_texts: dict[int, str], shipped: Words
+) -> None:
+    python = domain_ids(tiny_texts, shipped["python"])
+    every = [i for words in shipped.values() for i in domain_ids(tiny_texts, words)]
+    general = general_ids(tiny_texts, every)
+    never = {"whole": [], "keyword": python[:1], "others": [python[1], general[3]]}
+    matrices: dict[str, Rows] = {}
+    for at, (name, ids) in enumerate(never.items()):
+        rows = torch.from_numpy(tiny_rows).float() + 0.05 * at
+        rows[ids] = 0
+        save_output(tmp_path / name, tiny, {"lm_head.weight": rows})
+        matrices[name] = rows.double().numpy()
+    common = python[2:], [i for i in general if i != general[3]]
+    alone = [screen(str(tmp_path / name), SETS) for name in never]
+    found = in_common(alone)
+    (group,) = [group for group in rank(found) if group.set == "python"]
+    for (name, rows), one in zip(matrices.items(), found, strict=True):
+        score = one.scores["python"]
+        assert (score.tokens, score.general) == (len(common[0]), len(common[1]))
+        assert score.untrained + score.untrained_elsewhere == 2
+        assert (score.untrained, score.untrained_general) == (
+            len([i for i in never[name] if i in python]),
+            name == "others",
+        )
+        assert score.gap == pytest.approx(sum(brute_force(rows, *common)), abs=1e-6)
+    expected = sorted(never, key=lambda name: -sum(brute_force(matrices[name], *common)))
+    assert [Path(one.screened[0].checkpoint.name).name for one in group.ranked] == expected
+    # What lacks nothing that the others have is left as it was, and so is what is alone.
+    assert len(rank(alone)) > len(rank(found)) == 2
+    (again,) = in_common(found[:1])
+    assert again.scores["python"].gap == pytest.approx(alone[0].scores["python"].gap, abs=1e-12)
+    assert again.scores["python"].tokens_hash == alone[0].scores["python"].tokens_hash
+
+
+def test_a_checkpoint_with_too_few_tokens_in_common_is_ranked_apart(
+    tmp_path: Path, tiny: Path, tiny_rows: Rows, tiny_texts: dict[int, str], shipped: Words
+) -> None:
+    python = domain_ids(tiny_texts, shipped["python"])
+    half = len(python) // 2
+    folders = [tiny]
+    # Two lack the same more than half, so they have all that they know in common; one lacks a few.
+    for name, never in (("first", python[: half + 1]), ("few", python[:2]), ("second", python[: half + 1])):
+        rows = torch.from_numpy(tiny_rows).float() + 0.01 * len(folders)
+        rows[never] = 0
+        folders.append(save_output(tmp_path / name, tiny, {"lm_head.weight": rows}))
+    groups = [g for g in rank(in_common([screen(str(folder), SETS) for folder in folders])) if g.set == "python"]
+    members = [{Path(one.screened[0].checkpoint.name).name for one in group.ranked} for group in groups]
+    assert members == [{tiny.name, "few"}, {"first", "second"}]
+    assert [group.ranked[0].score.tokens for group in groups] == [len(python) - 2, len(python) - half - 1]
 
 
 def test_a_third_of_the_tokenizer_untrained_is_estimated_from_the_sample(
