@@ -143,33 +143,27 @@ class PushAway:
         return stock(logs, *args, **kwargs)
 
     def _compute_loss(
-        self,
-        stock: Callable[..., Any],
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-        **kwargs: Any,
+        self, stock: Callable[..., Any], model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         batch = inputs
         if self._domains in inputs:
             inputs = {k: v for k, v in inputs.items() if k != self._domains}
         if not model.training:
-            return stock(model, inputs, return_outputs, num_items_in_batch, **kwargs)
+            return stock(model, inputs, *args, **kwargs)
         owner = owners(counted(batch), batch, self._domains)
         if self._step is None:
             self._step, self._at = self._step_of([batch]), self._trainer.state.global_step
         lam = self.lam(self._at)
         with self._listener:
-            found = stock(model, inputs, return_outputs, num_items_in_batch, **kwargs)
+            found = stock(model, inputs, *args, **kwargs)
         term = self._term(self._listener.take(), owner, self._step, pushing=lam > 0)
         if lam == 0:
             return found
         # The trainer divides a loss that is a mean of its micro-batch; ours is a part of the step's.
-        if divides(self._trainer, num_items_in_batch):
+        if divides(self._trainer, kwargs.get("num_items_in_batch", args[1] if len(args) > 1 else None)):
             term = term * self._trainer.current_gradient_accumulation_steps
-        if return_outputs:
-            return found[0] + lam * term.to(found[0]), found[1]
+        if isinstance(found, tuple):
+            return found[0] + lam * term.to(found[0]), *found[1:]
         return found + lam * term.to(found)
 
     def _term(self, hidden: Tensor, owner: Tensor, step: Step, pushing: bool) -> Tensor:

@@ -50,6 +50,8 @@ def owners(mask: Tensor, batch: Mapping[str, Any], column: str | None) -> Tensor
         domains = by_vector(domains, mask.shape)
     except ValueError as error:
         raise TaskError(f"{column!r}: {error}; where rows are packed, give one a token") from None
+    if bool((domains < 0).any()):
+        raise TaskError(f"{column!r} holds {int(domains.min())}: domains are integers from 0")
     return torch.where(mask, domains, -1)
 
 

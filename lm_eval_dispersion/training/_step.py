@@ -74,8 +74,8 @@ class Step:
     def _push_away(self, sums: Tensor, before: Tensor, after: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
         pairs = pair_count(counted, self._cross) - pair_count(self._count, self._cross)
         cosines = pair_cosines(after, counted, self._cross) - pair_cosines(before, self._count, self._cross)
-        every = self._pairs.clamp(min=1)
-        value = torch.where(self._pairs > 0, (cosines - pairs) / every, 0.0)
+        every = torch.where(self._pairs > 0, self._pairs, torch.inf)
+        value = (cosines - pairs) / every
         direction = cosines_gradient(wide(after) + wide(before), self._cross) / every
         surrogate = (direction * wide(sums)).sum() * self._processes
         return surrogate - surrogate.detach() + value, value
