@@ -115,7 +115,8 @@ class PushAway:
     def _step_of(self, batches: list[Any]) -> Step:
         """A step of these micro-batches, of which some may be on other processes."""
         device = self._trainer.accelerator.device
-        mine = [counts(owners(counted(batch), batch, self._domains)).to(device) for batch in batches]
+        owner = (owners(counted(batch), batch, self._domains) for batch in batches)
+        mine = [counts(whose, self._domains).to(device) for whose in owner]
         if self._domains is not None:
             most = torch.tensor([max(map(len, mine))], device=device)
             length = int(gathered(self._trainer, most).max())
@@ -132,6 +133,8 @@ class PushAway:
     def _get_batch_samples(self, stock: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         found = stock(*args, **kwargs)
         self._close()
+        if self._trainer.state.global_step == 0:  # a training begins: what the last one has not logged is gone
+            self._averages = Averages()
         if found[0]:
             self._step, self._at = self._step_of(found[0]), self._trainer.state.global_step
         return found
@@ -179,4 +182,6 @@ class PushAway:
             loss = None
             if self._objective is not push_away:
                 loss = self._objective(hidden, owner >= 0, None if self._domains is None else owner)
-            return step.add(sums, count, nonfinite, loss)
+            # A model split over devices gives its last states on one of them.
+            at = self._trainer.accelerator.device
+            return step.add(sums.to(at), count.to(at), nonfinite.to(at), None if loss is None else loss.to(at))

@@ -19,7 +19,7 @@ class Averages:
 
     def add(self, found: Tensor, lam: float, nonfinite: Tensor) -> None:
         """Adds a step: [2], D and the objective, NaN where undefined; the weight; vectors that were not finite."""
-        new = torch.cat([found, found.new_tensor([lam]), nonfinite.to(found)[None]])
+        new = torch.cat([found, torch.full_like(found[:1], lam), nonfinite.to(found)[None]])
         defined = ~new.isnan()
         new = torch.where(defined, new, 0.0)
         self._total = new if self._total is None else self._total + new

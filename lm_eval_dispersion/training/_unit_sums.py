@@ -47,9 +47,9 @@ class _UnitSums(torch.autograd.Function):
                 x, whose = rows[part].to(gradient.dtype), owners[part]
                 norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
                 good = (whose >= 0).unsqueeze(-1) & torch.isfinite(norm) & (norm > 0)
-                u = torch.where(good, x / norm, 0.0)
+                u, inverse = torch.where(good, x / norm, 0.0), torch.where(good, norm.reciprocal(), 0.0)
                 g = gradient[whose.clamp(min=0)] if len(gradient) > 1 else gradient
-                found[part] = torch.where(good, (g - u * (u * g).sum(-1, keepdim=True)) / norm, 0.0).to(found.dtype)
+                found[part] = ((g - u * (u * g).sum(-1, keepdim=True)) * inverse).to(found.dtype)
         return found.reshape(hidden.shape), None, None
 
 

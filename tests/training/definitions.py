@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ def dispersive(hidden: Tensor, mask: Tensor, domains: Tensor | None) -> Tensor:
     if domains is None:
         counted = counted | torch.diag(mask)
     exponents = (-squared_distances(hidden) / hidden.shape[-1])[counted]
-    return exponents.logsumexp(0) - torch.tensor(len(exponents)).log()
+    return exponents.logsumexp(0) - math.log(len(exponents))
 
 
 def uniformity(hidden: Tensor, mask: Tensor, domains: Tensor | None) -> Tensor:

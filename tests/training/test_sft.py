@@ -13,7 +13,7 @@ from trainers import Gradients, arguments, gradients, logged, model
 
 from lm_eval_dispersion.training import PushAway, push_away
 
-trl = pytest.importorskip("trl")
+trl = pytest.importorskip("trl", reason="TRL needs Python 3.11")
 
 TEXTS = [
     "The company said on Monday that it would close.",

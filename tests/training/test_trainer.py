@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from trainers import arguments, collate, gradients, logged, model, rows, trainer
-from transformers import BertConfig, BertForSequenceClassification, T5Config, T5ForConditionalGeneration, Trainer
+from trainers import gradients, logged, model, rows, trainer
+from transformers import T5Config, T5ForConditionalGeneration, Trainer
 
 from lm_eval_dispersion._errors import TaskError
 from lm_eval_dispersion.training import PushAway, koleo
@@ -54,7 +53,9 @@ def test_a_log_holds_the_averages_of_the_steps_since_the_last(tmp_path: Path) ->
         ended(of)
     for name in OURS:
         each = [log[name] for log in logged(every)]
-        assert [log[name] for log in logged(averaged)] == pytest.approx([(each[0] + each[1]) / 2, (each[2] + each[3]) / 2])
+        assert [log[name] for log in logged(averaged)] == pytest.approx(
+            [(each[0] + each[1]) / 2, (each[2] + each[3]) / 2]
+        )
     assert [log["lam"] for log in logged(every)] == pytest.approx([0.2, 0.4 / 3, 0.2 / 3, 0])
     assert [log["push_away"] for log in logged(every)] == pytest.approx([-log["dispersion"] for log in logged(every)])
 
@@ -157,7 +158,9 @@ def test_lora(tmp_path: Path) -> None:
     found = []
     for lam in (0.0, 0.3):
         torch.manual_seed(0)
-        of = trainer(tmp_path, of=get_peft_model(model(), LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False)))
+        of = trainer(
+            tmp_path, of=get_peft_model(model(), LoraConfig(r=2, task_type="CAUSAL_LM", init_lora_weights=False))
+        )
         PushAway(lam).attach(of)
         of.train()
         found.append((gradients(of)[0], logged(of)[0]))
@@ -173,7 +176,7 @@ def test_a_weight_below_zero_is_refused(lam: float) -> None:
 
 
 def test_a_schedule_without_steps_is_refused() -> None:
-    with pytest.raises(ValueError, match="^decay_steps must be at least 1, got 0$"):
+    with pytest.raises(ValueError, match=r"^decay_steps must be at least 1, got 0$"):
         PushAway(decay_steps=0)
 
 
@@ -221,7 +224,9 @@ def said_by(of: Any, push: PushAway | None = None) -> str:
 
 def test_a_missing_column_of_domains_is_said(tmp_path: Path) -> None:
     data = [{"input_ids": row["input_ids"]} for row in rows()]
-    assert "PushAway(domains='domain') needs that column" in said_by(trainer(tmp_path, data), PushAway(domains="domain"))
+    assert "PushAway(domains='domain') needs that column" in said_by(
+        trainer(tmp_path, data), PushAway(domains="domain")
+    )
 
 
 def test_domains_below_zero_are_said(tmp_path: Path) -> None:

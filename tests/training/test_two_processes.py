@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 from two_processes import train
 
+# Twenty seconds, where another test has the second core.
+pytestmark = pytest.mark.slow
+
 Case = tuple[dict[str, Any], dict[str, Any]]
 PUSH, PLAIN, MEANS = {"lam": 0.3}, {"lam": 0.0}, {"average_tokens_across_devices": False}
 CASES: dict[str, Case] = {
@@ -35,7 +38,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    command = [sys.executable, str(Path(__file__).with_name("two_processes.py")), str(file), json.dumps([*CASES.values()])]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("two_processes.py")),
+        str(file),
+        json.dumps([*CASES.values()]),
+    ]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     ranks = [os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
     started = [subprocess.Popen(command, env=rank, **pipes) for rank in ranks]
@@ -78,7 +86,10 @@ def test_processes_and_accumulation_go_together(tmp_path: Path, two: dict[str, F
 def test_another_objective_is_averaged_over_processes(tmp_path: Path, two: dict[str, Found]) -> None:
     # The same two halves, as micro-batches of one process.
     push, _ = CASES["another objective"]
-    (log, gradient), (one, expected) = two["another objective"], train(tmp_path, push, {"gradient_accumulation_steps": 2})
+    (log, gradient), (one, expected) = (
+        two["another objective"],
+        train(tmp_path, push, {"gradient_accumulation_steps": 2}),
+    )
     assert log["push_away"] == pytest.approx(one["push_away"])
     assert log["loss"] == pytest.approx(one["loss"], rel=1e-6)
     close(gradient, expected)
