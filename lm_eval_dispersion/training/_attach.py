@@ -16,7 +16,7 @@ from lm_eval_dispersion.training._decoder import Listener, decoder_of
 from lm_eval_dispersion.training._patches import Patches
 from lm_eval_dispersion.training._push_away import push_away
 from lm_eval_dispersion.training._step import Step
-from lm_eval_dispersion.training._trainer import MARK, divides, fit, gathered, keep_column
+from lm_eval_dispersion.training._trainer import MARK, columns_with, divides, fit, gathered
 from lm_eval_dispersion.training._unit_sums import sums_by_domain
 
 Objective = Callable[[Tensor, "Tensor | None", "Tensor | None"], Tensor]
@@ -95,7 +95,7 @@ class PushAway:
             self._patches.wrap(name, getattr(self, f"_{name}"))
         if self._domains is not None:
             self._patches.replace("data_collator", Collator(trainer.data_collator, self._domains))
-            keep_column(trainer, self._domains)
+            self._patches.replace("_signature_columns", columns_with(trainer, self._domains))
         return self
 
     def detach(self) -> None:

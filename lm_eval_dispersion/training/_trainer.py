@@ -53,8 +53,7 @@ def gathered(trainer: Any, x: Tensor) -> Tensor:
     return found
 
 
-def keep_column(trainer: Any, column: str) -> None:
-    """Has a trainer not remove a column that the model does not take."""
+def columns_with(trainer: Any, column: str) -> list[str]:
+    """The columns of the dataset that a trainer is not to remove, which are those its model takes, and one more."""
     trainer._set_signature_columns_if_needed()
-    if column not in trainer._signature_columns:
-        trainer._signature_columns = [*trainer._signature_columns, column]
+    return [*trainer._signature_columns, column]

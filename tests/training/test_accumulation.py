@@ -73,6 +73,21 @@ def test_the_sum_over_accumulation_steps_is_the_loss_of_one_large_batch(
     assert log["loss"] == pytest.approx(plain["loss"] + LAM * expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("said", [True, False, "a loss of the user's"])
+def test_a_trainer_that_says_how_its_loss_is_scaled_is_heard(tmp_path: Path, said: bool | str) -> None:
+    losses = []
+    for lam in (0.0, LAM):
+        of = trainer(tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+        if isinstance(said, bool):
+            of.loss_is_scaled_for_ga = said
+        else:
+            of.compute_loss_func = lambda outputs, labels, num_items_in_batch: outputs.logits.mean()
+        PushAway(lam).attach(of)
+        of.train()
+        losses.append(logged(of)[0]["loss"])
+    assert losses[1] - losses[0] == pytest.approx(LAM * logged(of)[0]["push_away"], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("cuts", "per_token", "domains"),
     [*((cuts, True, domains) for cuts in CUTS for domains in (False, True)), (4, False, False)],
