@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_lora(tmp_path: Path) -> None:
     (plain, log), (pushed, again) = found
     assert len(plain) < 1000 and again["dispersion"] == log["dispersion"]
     assert (pushed - plain).abs().max() > 1e-6
+
+
+def test_the_page_runs(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "training.md"
+    hidden = torch.randn(2, 5, 8, requires_grad=True)
+    names = {"trainer": trainer(tmp_path), "hidden": hidden, "mask": torch.ones(2, 5, dtype=torch.bool), "loss": 0}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        exec(block, names)
+    assert logged(names["trainer"])[0]["dispersion"] > 0 and names["loss"].requires_grad
 
 
 @pytest.mark.parametrize("lam", [-0.1, float("nan"), float("inf")])
