@@ -1,4 +1,4 @@
-"""Training with dispersion: an auxiliary loss that spreads hidden vectors (arXiv 2506.24106, section 4.3).
+"""Training with dispersion: an auxiliary loss that spreads hidden vectors (arXiv 2506.24106).
 
 ``push_away`` is the loss, a function of tensors; ``PushAway`` adds it to a trainer that there is, and logs it. Needs
 torch; transformers only in that trainer.

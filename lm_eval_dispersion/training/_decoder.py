@@ -47,7 +47,7 @@ class Listener:
         self._listening = False
 
     def _hear(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self._listening and (self._output is None or not _states(self._output).requires_grad):
+        if self._listening and (self._output is None or not getattr(_states(self._output), "requires_grad", True)):
             self._output = output
 
     def take(self) -> Tensor:

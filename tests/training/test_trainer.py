@@ -281,6 +281,13 @@ def test_a_decoder_whose_output_is_none_is_said(tmp_path: Path) -> None:
     assert "the output of LlamaForCausalLM has no last_hidden_state" in said_by(trainer(tmp_path, of=of))
 
 
+def test_virtual_tokens_are_said(tmp_path: Path) -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    of = get_peft_model(model(torch.float32), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
+    assert "the model's hidden states are [8, 15, 16], the batch is [8, 12]" in said_by(trainer(tmp_path, of=of))
+
+
 def test_data_parallel_in_one_process_and_cut_sequences_are_refused(tmp_path: Path) -> None:
     of = trainer(tmp_path)
     of.args._n_gpu = 2

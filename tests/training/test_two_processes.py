@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from two_processes import train
+from two_processes import shard, train
 
 # Twenty seconds, where another test has the second core.
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     for process in started:
         _, said = process.communicate(timeout=300)
         assert process.returncode == 0, said[-3000:]
-    return dict(zip(CASES, torch.load(file), strict=True))
+    return dict(zip([*CASES, "sharded"], torch.load(file), strict=True))
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -92,4 +92,10 @@ def test_another_objective_is_averaged_over_processes(tmp_path: Path, two: dict[
     )
     assert log["push_away"] == pytest.approx(one["push_away"])
     assert log["loss"] == pytest.approx(one["loss"], rel=1e-6)
+    close(gradient, expected)
+
+
+def test_so_it_is_on_a_sharded_model(two: dict[str, Found]) -> None:
+    (log, gradient), (one, expected) = two["sharded"], shard()
+    assert log == pytest.approx(one, rel=1e-12)
     close(gradient, expected)
