@@ -16,7 +16,6 @@ import pytest
 import torch
 from scipy import stats
 
-
 REPOSITORY = Path(__file__).parents[1]
 MODULES = ("sizes", "texts", "one_run", "results", "run", "analyse")
 
@@ -88,9 +87,7 @@ def test_each_arm_is_trained_with_its_weight_and_plain_with_none(
     assert lams["push_away_decayed", 1.0] == pytest.approx([max(0.0, 1 - step / 8) for step in range(16)])
 
 
-def test_rows_are_labelled_by_their_text_and_of_two_texts_there_is_as_much(
-    example: SimpleNamespace, out: Path
-) -> None:
+def test_rows_are_labelled_by_their_text_and_of_two_texts_there_is_as_much(example: SimpleNamespace, out: Path) -> None:
     windows = example.texts.load(out)
     assert {row["domain"] for row in windows.rows("single", 40, 1)} == {0}
     rows = windows.rows("cross", 40, 1)
@@ -181,5 +178,3 @@ def test_steps_saved_are_those_between_two_curves(example: SimpleNamespace) -> N
     mean = np.mean([10, 30 - 28.75])
     assert example.analyse.saved(points, plain, earlier, 2).startswith(f"{mean:+.0f} ±")
     assert example.analyse.saved(points, plain, earlier, 3) == "not reached by 1 of 2"
-
-

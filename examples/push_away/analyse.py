@@ -4,17 +4,17 @@ python examples/push_away/analyse.py OUT [--size cpu|gpt2-small] [--picture FILE
 
 Prints Markdown. The analysis, written down before anything was trained at this size:
 
-- A cell is a setting (`single`: English, all pairs pushed apart; `cross`: half English and half Python, pairs of the two
+- A cell is a setting (`single`: English, all pairs pushed apart; `cross`: half English, half Python, pairs of the two
   pushed apart) with a learning rate. Its arms differ by the auxiliary loss alone; `plain` has none.
 - Choice: each arm's weight is, of those in sizes.py, that with the least log-perplexity on validation text, the mean of
-  two steps, a quarter and all of them, and in `cross` of both texts. Seeds that choose are not judged; a chosen weight at
+  two steps, a quarter and all of them, and in `cross` of both texts. Seeds that choose are not judged; a weight at
   an end of the grid is marked with a star.
-- Comparison: on test text no run was chosen by, perplexity of an arm against plain's of the same seed, which has the same
-  first weights and sees the same windows in the same order: the mean of the differences in log-perplexity over seeds, as
+- Comparison: on test text that chose nothing, perplexity of an arm against plain's of the same seed, with the same
+  first weights and the same windows in the same order: the mean of the differences in log-perplexity over seeds, as
   a change in percent. It is judged at a quarter of the steps and at the last.
 - Intervals are of Student's t over seeds: 95 %, and 95 % for all comparisons in all tables together (Bonferroni), the
   one that counts. They hold for these held-out texts: other texts are not drawn.
-- Steps saved: how many steps before plain training an arm reaches the perplexity that plain has at a quarter, and at three
+- Steps saved: how many steps before plain training an arm reaches the perplexity that plain has at a quarter, and three
   quarters, of the steps (of the same seed; between measured steps a straight line in log-perplexity). Negative: later.
   Where some seeds do not reach it at all, that is said, and there is no mean.
 - Whether plain training has flattened: by how much its perplexity still falls over the last eighth.
@@ -53,8 +53,7 @@ def change(differences: Floats, comparisons: int) -> Change:
 def percent(found: Change) -> str:
     """A change of log-perplexity as one of perplexity."""
     low, high, low_of_all, high_of_all, mean = (
-        100 * np.expm1(found.mean + by)
-        for by in (-found.half, found.half, -found.half_of_all, found.half_of_all, 0.0)
+        100 * np.expm1(found.mean + by) for by in (-found.half, found.half, -found.half_of_all, found.half_of_all, 0.0)
     )
     shown = f"{mean:+.1f} % [{low:+.1f}, {high:+.1f}; {low_of_all:+.1f}, {high_of_all:+.1f}]"
     return f"**{shown}**" if low_of_all > 0 or high_of_all < 0 else shown
@@ -135,7 +134,8 @@ def _table(
         star = "*" if lam in (min(plan.lams), max(plan.lams)) else ""
         steps = " | ".join(saved(points, plain, nats[:, i], point) for point in (QUARTER, THREE_QUARTERS))
         lines.append(
-            f"| {arm} | {lam:g}{star} | {at[QUARTER]:.1f} | {by[QUARTER]} | {at[END]:.1f} | {by[END]} | {spread} | {steps} |"
+            f"| {arm} | {lam:g}{star} | {at[QUARTER]:.1f} | {by[QUARTER]} | {at[END]:.1f} | {by[END]} "
+            f"| {spread} | {steps} |"
         )
     return lines
 

@@ -3,7 +3,7 @@
 python examples/push_away/run.py OUT [--size cpu|gpt2-small] [--workers N]
 
 What is trained is in sizes.py. First come the runs by which each arm's weight is chosen on validation text, then those
-that analyse.py compares on test text. Each writes OUT/runs/NAME.json when it is finished and is not trained again: after
+that analyse.py compares on test text. Each writes OUT/runs/NAME.json when it is finished, and is not run again: after
 Ctrl-C the same command goes on there, and analyse.py takes the seeds that are whole.
 """
 
@@ -75,7 +75,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--size", choices=list(SIZES), default="cpu")
-    parser.add_argument("--workers", type=int, help="trainings at a time, of one thread each (a GPU: 1; else: the cores)")
+    parser.add_argument(
+        "--workers", type=int, help="trainings at a time, of one thread each (a GPU: 1; else: the cores)"
+    )
     given = parser.parse_args()
     _quiet()
     try:

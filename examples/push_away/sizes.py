@@ -61,7 +61,7 @@ class Plan:
     layers: int = 2
     heads: int = 2
     context: int = 64
-    steps: int = 320
+    steps: int = 176
     """A multiple of 16."""
     batch: int = 8
     """Windows a step."""
@@ -70,7 +70,7 @@ class Plan:
     held_out: int = 96
     """Windows of each text to measure on."""
     points: tuple[int, ...] = field(init=False)
-    """The steps at which a run is measured; the fourth is a quarter, the eighth three quarters, the last all of them."""
+    """Steps at which a run is measured; the fourth is a quarter, the eighth three quarters, the last all of them."""
 
     def __post_init__(self) -> None:
         sixteenths = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16)

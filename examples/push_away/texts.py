@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sizes import SETTINGS, Plan
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "screen_truth"))
-from mixtures import mixture, read_texts, train_tokenizer, windows  # noqa: E402
+from mixtures import mixture, read_texts, train_tokenizer, windows
 
 Ids = NDArray[np.int64]
 
@@ -33,7 +33,9 @@ class Windows(NamedTuple):
 
     def rows(self, setting: str, count: int, seed: int) -> list[dict[str, Any]]:
         """What a run sees, in this order: rows of a trainer's dataset, with their domain (0 prose, 1 code)."""
-        labelled = (np.pad(ids, ((0, 0), (1, 0)), constant_values=label) for ids, label in ((self.code, 1), (self.prose, 0)))
+        labelled = (
+            np.pad(ids, ((0, 0), (1, 0)), constant_values=label) for ids, label in ((self.code, 1), (self.prose, 0))
+        )
         share = 100 * ("code" in SETTINGS[setting]) // len(SETTINGS[setting])
         drawn = mixture(*labelled, count, share, seed)
         return [{"input_ids": row[1:], "labels": row[1:], "domain": int(row[0])} for row in drawn]
