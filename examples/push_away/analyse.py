@@ -1,6 +1,6 @@
 """What run.py's trainings show: the push-away and its rivals against plain training.
 
-python examples/push_away/analyse.py OUT [--size cpu|gpt2-small] [--picture FILE]
+python examples/push_away/analyse.py OUT [--size cpu|short|gpt2-small] [--picture FILE]
 
 Prints Markdown. The analysis, written down before anything was trained at this size:
 

@@ -1,6 +1,6 @@
 """Trains small GPT-2s from scratch with and without the push-away, and with other losses that spread vectors.
 
-python examples/push_away/run.py OUT [--size cpu|gpt2-small] [--workers N]
+python examples/push_away/run.py OUT [--size cpu|short|gpt2-small] [--workers N]
 
 What is trained is in sizes.py. First come the runs by which each arm's weight is chosen on validation text, then those
 that analyse.py compares on test text. Each writes OUT/runs/NAME.json when it is finished, and is not run again: after

@@ -78,8 +78,10 @@ class Plan:
 
 
 SIZES = {
-    # 189 runs.
-    "cpu": Plan(cells=(Cell("single", 1e-3), Cell("single", 3e-3), Cell("cross", 3e-3))),
+    # 189 runs of about 8 seconds.
+    "cpu": Plan(cells=(Cell("single", 1e-3), Cell("single", 3e-3), Cell("cross", 3e-3)), steps=288),
+    # 30 runs of about 5 seconds.
+    "short": Plan(cells=(Cell("single", 3e-3),), arms=("plain", "push_away", "push_away_decayed")),
     # 19 runs: GPT-2 small with the paper's rate, on as many tokens as there are without seeing one twice.
     "gpt2-small": Plan(
         cells=(Cell("single", 5e-4),),
