@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import entr, softmax
 
+from lm_eval_dispersion._confidence import confidence
 from lm_eval_dispersion.record import ANSWER_SIGNALS, number
 from lm_eval_dispersion.seams import task_class
 
@@ -40,12 +40,6 @@ def answer_signals(task: Any, doc: Any, results: Any) -> dict[str, float | None]
 def _signals(loglikelihoods: Sequence[float], lengths: Sequence[int]) -> dict[str, float | None]:
     """Of ``ANSWER_SIGNALS``. Lengths are in characters, as those of lm_eval's ``acc_norm``, whose answer it is then."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = softmax(loglikelihoods)
-        by_length = softmax(np.array(loglikelihoods) / np.array(lengths, dtype=np.float64))
-    ordered = np.sort(p)
-    return {
-        "confidence": number(ordered[-1]),
-        "confidence_by_length": number(by_length.max()),
-        "margin": number(ordered[-1] - ordered[-2]) if len(p) > 1 else None,
-        "entropy": number(entr(p).sum()),
-    }
+        by_length = np.array(loglikelihoods) / np.array(lengths, dtype=np.float64)
+    found = confidence(loglikelihoods) | {"confidence_by_length": confidence(by_length.tolist())["confidence"]}
+    return {name: number(found[name]) for name in ANSWER_SIGNALS}

@@ -17,7 +17,7 @@ from lm_eval_dispersion.pages import render
 from lm_eval_dispersion.rank._documents import Documents, Signal
 from lm_eval_dispersion.rank._slices import Slices
 from lm_eval_dispersion.rank._yardstick import Yardstick
-from lm_eval_dispersion.runs import plain
+from lm_eval_dispersion.runs import number, plain
 
 _PAGE_ROWS = 500
 _PIECE = 120
@@ -61,7 +61,7 @@ class Ranking:
                 "task": d.tasks[i],
                 "doc_id": d.ids[i],
                 "correct": None if d.correct is None else bool(d.correct[i]),
-                "signals": {name: _null(signal.values[i]) for name, signal in d.signals.items()},
+                "signals": {name: number(signal.values[i]) for name, signal in d.signals.items()},
                 "text": d.texts[i],
             }
 
@@ -155,8 +155,8 @@ def _dots(yardstick: Yardstick) -> dict[str, Any]:
         {
             "label": f"{worth.name} (chosen)" if worth.layers else worth.name,
             "value": worth.auroc.value,
-            "low": _null(worth.auroc.low),
-            "high": _null(worth.auroc.high),
+            "low": number(worth.auroc.low),
+            "high": number(worth.auroc.high),
             "shown": str(worth.auroc),
         }
         for worth in drawn
@@ -170,13 +170,9 @@ def _laid_bare(text: str) -> str:
     return text.translate(_TURNING | _CONTROLS)
 
 
-def _null(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
-    return _null(value) if isinstance(value, float) else value
+    return number(value) if isinstance(value, float) else value

@@ -6,10 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import entr, softmax
-
+from lm_eval_dispersion._confidence import confidence
 from lm_eval_dispersion.runs import number
 
 # Fixed before any label is seen, never fitted: a signal that says something the other way round shows an AUROC below
@@ -93,13 +90,15 @@ def _of_choices(sample: Mapping[str, Any], delimiter: str) -> dict[str, Any]:
         return {}
     # For `acc_mutual_info` lm_eval asks for every choice once more, without its context.
     asked = [i for i, request in enumerate(requests) if request.get("arg_0")] or list(range(len(requests)))
-    loglikelihoods = np.array([scored[i] for i in asked])
-    found: dict[str, Any] = dict(_of_probabilities(loglikelihoods))
+    if len(asked) < 2:
+        return {}
+    loglikelihoods = [scored[i] for i in asked]
+    found: dict[str, Any] = dict(confidence(loglikelihoods))
     if len({str(requests[i].get("arg_0")) for i in asked}) == 1:
         choices = [str(requests[i].get("arg_1", "")).removeprefix(delimiter) for i in asked]
-        lengths = np.array(list(map(len, choices)))
-        if lengths.all():
-            found |= {"confidence_by_length": _of_probabilities(loglikelihoods / lengths).get("confidence")}
+        if all(choices):
+            by_length = [value / len(choice) for value, choice in zip(loglikelihoods, choices, strict=True)]
+            found |= {"confidence_by_length": confidence(by_length)["confidence"]}
     return found
 
 
@@ -111,11 +110,3 @@ def _scored(answers: Any) -> Sequence[float]:
         return [float(loglikelihood) for loglikelihood, greedy in answers if str(greedy) in ("True", "False")]
     except (TypeError, ValueError):
         return []
-
-
-def _of_probabilities(scores: NDArray[np.float64]) -> dict[str, float]:
-    if len(scores) < 2 or np.isnan(scores).any() or not np.isfinite(scores).any():
-        return {}
-    p = softmax(scores)
-    second, first = np.sort(p)[-2:]
-    return {"confidence": float(first), "margin": float(first - second), "entropy": float(entr(p).sum())}

@@ -117,11 +117,11 @@ def yardstick(documents: Documents, resamples: int = RESAMPLES, seed: int = 0) -
     if against:
         statistics["", "difference"] = against[1], against[0].level
     for name in names:
-        order, held = Order(hardness[name], wrong), _held(hardness[name], wrong, strata)
+        order = Order(hardness[name], wrong)
         statistics[name, "auroc"] = order.auroc, 0.95
         statistics[name, "tenth"] = order.accuracy_in_hardest_tenth, 0.95
         if name != "length":
-            statistics[name, "held"] = held, 0.95
+            statistics[name, "held"] = _held(hardness[name], wrong, strata), 0.95
     found = bootstrap(statistics, n, resamples, seed)
     return Yardstick(
         metric=documents.metric,

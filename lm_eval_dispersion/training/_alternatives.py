@@ -8,6 +8,7 @@ out; without a pair each is zero, with a gradient of zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -28,6 +29,15 @@ def _vectors_and_pairs(hidden: Tensor, mask: Tensor | None, domains: Tensor | No
     if given.cross:
         return x, owner.unsqueeze(0) != owner.unsqueeze(1)
     return x, ~torch.eye(len(x), dtype=torch.bool, device=x.device)
+
+
+def _over_pairs(
+    loss: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, mask: Tensor | None, domains: Tensor | None
+) -> Tensor:
+    """A loss of the vectors that count and of which pairs of them do; zero without a pair."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        x, pairs = _vectors_and_pairs(hidden, mask, domains)
+        return loss(x, pairs) if bool(pairs.any()) else x.sum() * 0
 
 
 def _squared_distances(x: Tensor) -> Tensor:
@@ -86,13 +96,12 @@ def dispersive(hidden: Tensor, mask: Tensor | None = None, domains: Tensor | Non
     Raises:
         ValueError: for a shape or dtype that does not fit.
     """
-    with torch.autocast(hidden.device.type, enabled=False):
-        x, pairs = _vectors_and_pairs(hidden, mask, domains)
-        if not bool(pairs.any()):
-            return x.sum() * 0
-        if domains is None:
-            pairs = torch.ones_like(pairs)
+
+    def loss(x: Tensor, pairs: Tensor) -> Tensor:
+        pairs = torch.ones_like(pairs) if domains is None else pairs
         return _log_mean_exp(-_squared_distances(x) / x.shape[-1], pairs)
+
+    return _over_pairs(loss, hidden, mask, domains)
 
 
 def uniformity(hidden: Tensor, mask: Tensor | None = None, domains: Tensor | None = None) -> Tensor:
@@ -109,12 +118,12 @@ def uniformity(hidden: Tensor, mask: Tensor | None = None, domains: Tensor | Non
     Raises:
         ValueError: for a shape or dtype that does not fit.
     """
-    with torch.autocast(hidden.device.type, enabled=False):
-        x, pairs = _vectors_and_pairs(hidden, mask, domains)
-        if not bool(pairs.any()):
-            return x.sum() * 0
+
+    def loss(x: Tensor, pairs: Tensor) -> Tensor:
         u = _unit(x)
         return _log_mean_exp(4 * (u @ u.T) - 4, pairs)
+
+    return _over_pairs(loss, hidden, mask, domains)
 
 
 def koleo(hidden: Tensor, mask: Tensor | None = None, domains: Tensor | None = None) -> Tensor:
@@ -134,12 +143,12 @@ def koleo(hidden: Tensor, mask: Tensor | None = None, domains: Tensor | None = N
     Raises:
         ValueError: for a shape or dtype that does not fit.
     """
-    with torch.autocast(hidden.device.type, enabled=False):
-        x, pairs = _vectors_and_pairs(hidden, mask, domains)
-        if not bool(pairs.any()):
-            return x.sum() * 0
+
+    def loss(x: Tensor, pairs: Tensor) -> Tensor:
         u = _unit(x)
         with torch.no_grad():
             nearest = torch.where(pairs, u @ u.T, -torch.inf).argmax(-1)
         distance = torch.linalg.vector_norm(u - u[nearest], dim=-1)
         return -torch.log(distance + 1e-8).mean()
+
+    return _over_pairs(loss, hidden, mask, domains)

@@ -277,7 +277,7 @@ def test_a_signal_that_fails_is_null_and_the_run_is_unharmed(lm: HFLM, folder: P
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_spectra, "spectrum", fails)
         patch.setattr(_scores, "max", fails, raising=False)
-        patch.setattr(_answers, "softmax", fails)
+        patch.setattr(_answers, "confidence", fails)
         found = evaluated(lm, folder, *names, signals="all")
     for name in names:
         record = of(found, name)

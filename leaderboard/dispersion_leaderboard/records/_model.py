@@ -51,6 +51,19 @@ _SHOWN = frozenset(
 _NAMES = ("pretrained", "model", "path", "engine")
 _HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 
+CONFIGURATION = (
+    "model",
+    "revision",
+    "gguf_file",
+    "peft",
+    "dtype",
+    "quantisation",
+    "engine",
+    "chat_template",
+    "system_prompt",
+)
+"""Columns that make one entry of a board: a model, and how it was run."""
+
 
 @dataclass(frozen=True)
 class Model:

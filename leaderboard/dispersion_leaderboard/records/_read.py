@@ -12,7 +12,7 @@ from typing import Any
 
 from dispersion_leaderboard.records._clean import clean
 from dispersion_leaderboard.records._command import USUAL, command
-from dispersion_leaderboard.records._model import Model, read_model
+from dispersion_leaderboard.records._model import CONFIGURATION, Model, read_model
 from dispersion_leaderboard.records._screens import of_screen, screened
 from dispersion_leaderboard.records._signals import read_signals, signals_of_group
 from dispersion_leaderboard.records._values import integer, is_number, mapping, number
@@ -126,18 +126,7 @@ def _signals(run: dict[str, Any], task: str, records: dict[str, dict[str, Any]])
     return signals_of_group([records.get(leaf, {}) for leaf in _leaves(run, task)])
 
 
-_CONFIGURATION = (
-    "model",
-    "revision",
-    "gguf_file",
-    "peft",
-    "dtype",
-    "quantisation",
-    "engine",
-    "chat_template",
-    "system_prompt",
-)
-_IDENTITY = (*_CONFIGURATION, "task", "version", "n_shot", "definition", "corpus_hash")
+_IDENTITY = (*CONFIGURATION, "task", "version", "n_shot", "definition", "corpus_hash")
 
 
 def _of_run(run: dict[str, Any], model: Model) -> Row:
@@ -160,7 +149,7 @@ def _of_run(run: dict[str, Any], model: Model) -> Row:
         "transformers": clean(run.get("transformers_version")),
         "date": _date(run.get("date")),
     }
-    return row | {"entry": _hash(row, _CONFIGURATION)}
+    return row | {"entry": _hash(row, CONFIGURATION)}
 
 
 def _record(config: object) -> dict[str, Any]:

@@ -10,24 +10,13 @@ from typing import Any
 import pandas as pd
 
 from dispersion_leaderboard.records._clean import clean
-from dispersion_leaderboard.records._model import Model
+from dispersion_leaderboard.records._model import CONFIGURATION, Model
 from dispersion_leaderboard.records._values import mapping
 
 SCREEN = "screen"
 """The ``kind`` of such rows."""
 
-_OF_ENTRY = [
-    "entry",
-    "on_hub",
-    "revision",
-    "gguf_file",
-    "peft",
-    "dtype",
-    "quantisation",
-    "engine",
-    "chat_template",
-    "system_prompt",
-]
+_OF_ENTRY = ["entry", "on_hub", *(name for name in CONFIGURATION if name != "model")]
 _COMMIT = "[0-9a-f]{40}"
 
 

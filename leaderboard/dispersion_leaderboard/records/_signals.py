@@ -37,7 +37,7 @@ SIGNALS = {
     "confidence_by_length": KnownSignal(
         "AC by length",
         "confidence",
-        "the same with log-likelihood per byte of the choice, as acc_norm scores",
+        "the same with log-likelihood per character of the choice, as acc_norm scores",
         "higher",
     ),
     "margin": KnownSignal(
