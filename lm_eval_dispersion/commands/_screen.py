@@ -52,6 +52,12 @@ def screen(
                 failed[name] = str(error)
     for name, why in failed.items():
         complain(f"{name}: {why}")
+    if show_tokens:
+        if as_json:
+            _print_json(shown)
+        else:
+            show_chosen(shown)
+        return 0 if shown else 1
     with tqdm(desc="over the tokens in common", unit="", delay=2, leave=False) as bar:
         screened = in_common(screened, bar.update)
     for one in screened:
@@ -59,12 +65,6 @@ def screen(
             complain(f"{one.checkpoint.name}: no G of {set_name}: {why}")
         if output_path is not None and one.scores:
             write_results(one, output_path)
-    if show_tokens:
-        if as_json:
-            _print_json(shown)
-        else:
-            show_chosen(shown)
-        return 0 if shown else 1
     groups = rank(screened)
     if as_json:
         _print_json(_document(screened, groups, failed))

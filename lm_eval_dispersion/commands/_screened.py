@@ -29,7 +29,6 @@ def show(screened: list[Screened], groups: list[Group]) -> None:
 
 
 def _show_checkpoint(console: Console, one: Screened) -> None:
-
     of, untrained = one.checkpoint, one.untrained
     tied = " (tied)" if of.matrix.tied else ""
     share = one.meter.bytes / of.size if of.size else 0
@@ -45,7 +44,6 @@ def _show_checkpoint(console: Console, one: Screened) -> None:
 
 
 def _show_group(console: Console, group: Group, names: dict[str, str]) -> None:
-
     score = group.ranked[0].score
     family = group.model_type or "family unknown"
     some = f" of {score.found:,}" if score.found > score.tokens else ""
@@ -108,7 +106,6 @@ def _short(names: list[str]) -> dict[str, str]:
 
 
 def _show_notes(console: Console, groups: list[Group], names: dict[str, str]) -> None:
-
     if not groups:
         return
     notes = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lm_eval_dispersion._percentile import percentile_interval
 from lm_eval_dispersion.law._windows import Floats, Windows
 
 BINS = 25
@@ -113,13 +114,7 @@ def _each(
 
 
 def _estimates(found: tuple[float, Floats]) -> Estimate:
-    value, resampled = found
-    defined = resampled[np.isfinite(resampled)]
-    # An interval from the few resamples in which a statistic happens to be defined would flatter.
-    if not np.isfinite(value) or len(defined) < 0.95 * len(resampled):
-        return Estimate(value, np.nan, np.nan)
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+    return Estimate(found[0], *percentile_interval(*found))
 
 
 def table(laws: list[Law]) -> str:

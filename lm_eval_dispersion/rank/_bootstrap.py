@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from lm_eval_dispersion._percentile import percentile_interval
 from lm_eval_dispersion.rank._order import Floats
 
 RESAMPLES = 2000
@@ -70,9 +71,4 @@ def _resampled(n: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 
 def _estimate(value: float, resampled: Floats, level: float) -> Estimate:
-    defined = resampled[np.isfinite(resampled)]
-    # An interval from the few resamples in which a statistic happens to be defined would flatter.
-    if not np.isfinite(value) or len(defined) < 0.95 * len(resampled):
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.percentile(defined, [50 * (1 - level), 50 * (1 + level)])
-    return Estimate(value, float(low), float(high))
+    return Estimate(value, *percentile_interval(value, resampled, level))
