@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import tarfile
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from example_scripts import scripts
 from scipy import stats
 
 REPOSITORY = Path(__file__).parents[1]
@@ -22,10 +22,8 @@ MODULES = ("sizes", "texts", "one_run", "results", "run", "analyse")
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[SimpleNamespace]:
-    # As for a script, whose own folder comes first.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "examples" / "push_away"))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    with scripts("push_away", MODULES) as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from itertools import permutations
@@ -12,18 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_scripts import scripts
 from scipy.stats import spearmanr
 
-REPOSITORY = Path(__file__).parents[1]
 MODULES = ("mixtures", "train", "tokens", "measure", "analysis", "judge")
 
 
 @pytest.fixture(scope="module")
 def truth() -> Iterator[SimpleNamespace]:
-    # As for a script, whose own folder comes first.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(REPOSITORY / "examples" / "screen_truth"))
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    with scripts("screen_truth", MODULES) as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

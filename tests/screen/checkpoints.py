@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 Rows = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def output_rows(folder: Path) -> Rows:
     """[rows, width], as transformers has them."""
+    import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
