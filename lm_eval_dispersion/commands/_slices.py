@@ -124,9 +124,10 @@ def _print_task(console: Console, task: Slices) -> None:
     for title in titles:
         curve.add_column(title, justify="right" if title == "right" else "left", no_wrap=True)
     width = max(10, min(_STRIP, console.width - _OTHERS))
+    ends = _ends(task.points)
     for point in task.points:
         drawn = f"{point.slices:.4f} ± {point.stderr:.4f}"
-        curve.add_row(percent(point.right), drawn, _estimate(point.expected), _strip(point, task.points, width))
+        curve.add_row(percent(point.right), drawn, _estimate(point.expected), _strip(point, ends, width))
     console.print(Padding(curve, (0, 0, 1, 4), expand=False))
     _say(console, spearman_warning(task))
     _say(console, conclusion(task), "bold")
@@ -159,9 +160,9 @@ def _ends(points: tuple[Point, ...]) -> tuple[float, float]:
     return min(every), max(every)
 
 
-def _strip(point: Point, points: tuple[Point, ...], width: int) -> str:
+def _strip(point: Point, ends: tuple[float, float], width: int) -> str:
     """One share's D as marks between the least and the greatest of all."""
-    least, greatest = _ends(points)
+    least, greatest = ends
     cells = [" "] * width
 
     def at(d: float) -> int:
